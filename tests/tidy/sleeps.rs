@@ -48,7 +48,7 @@ const EXCEPTIONS: [(usize, Exception); 42] = [
     (2, Exception { path: "tests/stress.rs", reason: "stops come at different moments" }),
     (2, Exception { path: "tests/testing.rs", reason: "tests that take their time" }),
     (1, Exception { path: "tests/time_window.rs", reason: "a region that is long enough" }),
-    (3, Exception { path: "tests/truth/", reason: "waits that are recorded" }),
+    (5, Exception { path: "tests/truth/", reason: "waits that are recorded" }),
     (6, Exception { path: "tests/waits/", reason: "waits that are recorded" }),
     (4, Exception { path: "trace-http/", reason: "clients that dawdle, and between two looks" }),
     (1, Exception { path: "trace-runtime/src/sys/clock.rs", reason: "two moments that are apart" }),

@@ -4,6 +4,7 @@
 //! - [`cpu`]: where CPU time goes.
 //! - [`locks`]: threads that wait for each other.
 //! - [`async_tasks`]: tasks, and what they wait for.
+//! - [`order`]: which of several faults comes first, and waiting of the main thread itself.
 //! - [`answer`]: a recorded trace, read as the tool reads it.
 //! - [`common`]: shared by all tests of the recorder.
 //!
@@ -19,6 +20,7 @@ mod async_tasks;
 mod common;
 mod cpu;
 mod locks;
+mod order;
 
 use answer::Answer;
 use common::{loudly, writers};

@@ -12,7 +12,8 @@
 //! - [`symbols`]: names of code addresses. [`sources`]: paths of source files in one spelling.
 //! - [`reason`]: why a thread waits, told by the stack it waits in.
 //! - [`Trace`] (in `trace`): the file, the names of its code, and the part that is asked about.
-//! - `walk` (private): the one loop in the order of time. [`last_states`]: what is open at its end.
+//! - `walk` (private): the one loop in the order of time. [`states_behind`]: what was open at its
+//!   end where events are missing.
 //! - [`timeline`]: the rules that give events a meaning, each once: what is open, who runs, who
 //!   waits for what, who woke whom, who held what. An [`Observer`](timeline::Observer) sees each
 //!   interval and edge that it finds out. [`stack`], [`standstill`] and [`open_tasks`] are parts of
@@ -73,4 +74,4 @@ pub use report::{
 pub use time::Moment;
 pub use timeline::{open_tasks, stack, standstill};
 pub use trace::{Options, Progress, Threads, Trace};
-pub use walk::last_states;
+pub use walk::states_behind;

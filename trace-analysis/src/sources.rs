@@ -38,6 +38,15 @@ pub fn normal(path: &str) -> Cow<'_, str> {
     parts.concat().into()
 }
 
+/// Whether a name is no more than the end of a place, as `main.rs:62` is of line 62 of
+/// `src/main.rs`: so a task is called that has no name of its own.
+#[must_use]
+pub fn is_place(name: &str, file: &str, line: u32) -> bool {
+    let file = file.rsplit(['/', '\\']).next().unwrap_or_default();
+    let number = name.strip_prefix(file).and_then(|rest| rest.strip_prefix(':'));
+    !file.is_empty() && number.is_some_and(|number| number.parse() == Ok(line))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +64,15 @@ mod tests {
         ] {
             assert_eq!(normal(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_a_place_is_known() {
+        for name in ["main.rs:62", "main.rs:6", "other.rs:62", "main", "main.rs:", ":62", ""] {
+            assert_eq!(is_place(name, "src/main.rs", 62), name == "main.rs:62", "{name}");
+        }
+        assert!(is_place("main.rs:62", r"src\main.rs", 62) && is_place("a.rs:1", "a.rs", 1));
+        assert!(!is_place(":1", "", 1), "of no file");
     }
 
     #[test]

@@ -7,31 +7,80 @@ use crate::hash::FastMap;
 /// From when to when.
 pub(crate) type Span = (u64, u64);
 
-/// Maximum number of times that are kept; beyond, the least length is doubled.
-const KEPT_MAX: usize = 1 << 16;
+/// Maximum number of long things that are kept of one kind; beyond, the least length is doubled.
+pub(crate) const KEPT_MAX: usize = 1 << 16;
 
-/// The long times of several parties: the short ones are left out, so memory is limited.
-#[derive(Debug)]
-pub(crate) struct LongSpans<K> {
-    all: Vec<(K, Span)>,
+/// What is shorter than what is read divided by this is left out where the critical path is looked
+/// for.
+const PATH_PART: u64 = 4_000;
+
+/// What is shorter than this, in nanoseconds, is left out there, too.
+pub(crate) const PATH_NANOS_MIN: u64 = 20_000;
+
+/// Something that lasts for a while.
+pub(crate) trait Lasting {
+    /// For how long, in nanoseconds.
+    fn length(&self) -> u64;
+}
+
+/// The long ones of many things: the short ones are left out, so memory is limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Longest<T> {
+    all: Vec<T>,
+    /// What is shorter is left out: now, and at first.
     least: u64,
+    least_at_first: u64,
     /// Whether some were left out to limit memory.
     is_cut: bool,
 }
 
-impl<K: Copy + Eq + Hash> LongSpans<K> {
-    /// - `least`: how long a time is at least that is kept.
+impl<T> Default for Longest<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), least: 0, least_at_first: 0, is_cut: false }
+    }
+}
+
+impl<T: Lasting> Longest<T> {
+    /// - `least`: the least length that is kept, in nanoseconds.
     pub(crate) fn new(least: u64) -> Self {
-        Self { all: Vec::new(), least, is_cut: false }
+        Self { least, least_at_first: least, ..Self::default() }
     }
 
-    pub(crate) fn add(&mut self, of: K, (from, to): Span) {
-        if to.saturating_sub(from) < self.least {
-            return;
+    /// Of what is looked at where the critical path is looked for.
+    ///
+    /// - `nanos`: how long what is read is.
+    pub(crate) fn of_path(nanos: u64) -> Self {
+        Self::new((nanos / PATH_PART).max(PATH_NANOS_MIN))
+    }
+
+    /// None yet, as at first.
+    pub(crate) fn restart(&mut self) {
+        *self = Self::new(self.least_at_first);
+    }
+
+    /// Whether something of this length is kept.
+    #[inline]
+    pub(crate) fn wants(&self, nanos: u64) -> bool {
+        nanos >= self.least
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, one: T) {
+        if self.wants(one.length()) {
+            self.keep(one);
         }
-        self.all.push((of, (from, to)));
-        self.is_cut |= self.all.len() > KEPT_MAX;
-        shrink(&mut self.all, KEPT_MAX, &mut self.least, |(_, (from, to))| to - from);
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, one: T) {
+        self.all.push(one);
+        while self.all.len() > KEPT_MAX {
+            self.is_cut = true;
+            self.least = self.least.saturating_mul(2);
+            // Longer than that: the greatest length cannot be doubled.
+            let least = self.least;
+            self.all.retain(|one| one.length() > least);
+        }
     }
 
     /// Whether some were left out that are as long as was asked for.
@@ -39,23 +88,37 @@ impl<K: Copy + Eq + Hash> LongSpans<K> {
         self.is_cut
     }
 
-    /// The times of each, as they came: those of a party that is several may overlap.
-    pub(crate) fn finish(self) -> FastMap<K, Vec<Span>> {
-        let mut times: FastMap<K, Vec<Span>> = FastMap::default();
-        for (of, span) in self.all {
-            times.entry(of).or_default().push(span);
-        }
-        times
+    /// Those that are kept, as they came.
+    pub(crate) fn as_slice(&self) -> &[T] {
+        &self.all
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.all
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<T> {
+        self.all
     }
 }
 
-/// Leaves out the shortest while there are more than `max`, each time what is shorter than twice
-/// the least length so far.
-pub(crate) fn shrink<T>(all: &mut Vec<T>, max: usize, least: &mut u64, length: impl Fn(&T) -> u64) {
-    while all.len() > max {
-        *least = least.saturating_mul(2);
-        // Longer than that: the greatest length cannot be doubled.
-        all.retain(|one| length(one) > *least);
+/// The long times of several parties.
+pub(crate) type LongSpans<K> = Longest<(K, Span)>;
+
+impl<K> Lasting for (K, Span) {
+    fn length(&self) -> u64 {
+        self.1.1.saturating_sub(self.1.0)
+    }
+}
+
+impl<K: Copy + Eq + Hash> LongSpans<K> {
+    /// The times of each, as they came: those of a party that is several may overlap.
+    pub(crate) fn by_party(&self) -> FastMap<K, Vec<Span>> {
+        let mut times: FastMap<K, Vec<Span>> = FastMap::default();
+        for &(of, span) in &self.all {
+            times.entry(of).or_default().push(span);
+        }
+        times
     }
 }
 
@@ -87,6 +150,28 @@ pub(crate) fn common(some: &[Span], others: &[Span]) -> Vec<Span> {
     both
 }
 
+/// How much of a time lies in a set.
+pub(crate) fn overlap(set: &[Span], (from, to): Span) -> u64 {
+    let first = set.partition_point(|span| span.1 <= from);
+    let inside = set[first..].iter().take_while(|span| span.0 < to);
+    crate::units::sum(inside.map(|span| span.1.min(to) - span.0.max(from)))
+}
+
+/// What of a time lies in none of a set.
+pub(crate) fn outside(set: &[Span], (from, to): Span) -> Vec<Span> {
+    let mut left = Vec::new();
+    let mut at = from;
+    for &(begin, end) in set {
+        if begin > at {
+            left.push((at, begin.min(to)));
+        }
+        at = at.max(end);
+    }
+    left.push((at, to));
+    left.retain(|(from, to)| from < to);
+    left
+}
+
 /// How long a set is.
 pub(crate) fn length(set: &[Span]) -> u64 {
     crate::units::sum(set.iter().map(|(from, to)| to - from))
@@ -99,21 +184,21 @@ mod tests {
     #[test]
     fn of_too_many_times_the_longest_are_kept() {
         let mut times = LongSpans::new(10);
-        times.add('a', (0, 9));
-        times.add('a', (20, 40));
+        times.add(('a', (0, 9)));
+        times.add(('a', (20, 40)));
         for at in 0..2 * KEPT_MAX as u64 {
-            times.add('b', (100 * at, 100 * at + 10 + at % 2 * 40));
+            times.add(('b', (100 * at, 100 * at + 10 + at % 2 * 40)));
         }
         // None of them can be left out by doubling.
-        (0..=KEPT_MAX).for_each(|_| times.add('c', (0, u64::MAX)));
+        (0..=KEPT_MAX).for_each(|_| times.add(('c', (0, u64::MAX))));
         assert!(times.is_cut());
-        let kept = times.finish();
+        let kept = times.by_party();
         assert!(!kept.contains_key(&'a') && !kept.contains_key(&'b'), "{kept:?}");
-        let mut times = LongSpans::new(10);
-        times.add('a', (0, 9));
-        times.add('a', (20, 40));
-        assert!(!times.is_cut());
-        assert_eq!(times.finish()[&'a'], [(20, 40)]);
+        times.restart();
+        times.add(('a', (0, 9)));
+        times.add(('a', (20, 40)));
+        assert!(!times.is_cut(), "what was too much before does not count");
+        assert_eq!(times.by_party()[&'a'], [(20, 40)]);
     }
 
     #[test]
@@ -124,5 +209,10 @@ mod tests {
         let others = union(vec![(15, 35), (38, 39)]);
         assert_eq!(common(&set, &others), [(15, 20), (30, 35), (38, 39)]);
         assert_eq!(common(&set, &[]), []);
+        assert_eq!(overlap(&set, (15, 35)), length(&common(&set, &[(15, 35)])));
+        assert_eq!([(0, 40), (20, 30), (25, 25)].map(|span| overlap(&set, span)), [30, 0, 0]);
+        assert_eq!(outside(&set, (5, 50)), [(20, 30), (40, 50)]);
+        assert_eq!(outside(&set, (22, 28)), [(22, 28)]);
+        assert_eq!(outside(&[], (5, 50)), [(5, 50)]);
     }
 }

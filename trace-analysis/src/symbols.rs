@@ -164,8 +164,9 @@ pub fn file_name(module: &Module) -> &str {
 ///   of stacks (futures) and at their outer ends (the first function of a hooked thread);
 /// - at the inner end, everything up to the function by which the program entered it: the
 ///   recorder's, or one with a name of libc's or of an allocator's door, as `read` and
-///   `__rust_alloc`. Libc's own `read` stays. The standard library's functions between the
-///   recorder's go with them.
+///   `__rust_alloc`. Libc's own `read` stays, and so does an inlined one: a function of the
+///   program that was inlined may have no more of a name. The standard library's functions
+///   between the recorder's go with them.
 ///
 /// A stack that is nothing but the recorder stays as it is: nothing to see would say less.
 pub fn strip_recorder(frames: &mut Vec<Frame<'_>>) {
@@ -249,13 +250,14 @@ fn is_of_package(file: &str, package: &str) -> bool {
     false
 }
 
-/// A function whose name is libc's or the compiler's, and which is not in libc.
+/// A function whose name is libc's or the compiler's, and which is neither in libc nor inlined: an
+/// inlined function of the recorder is known by its file.
 fn is_door(frame: &Frame<'_>) -> bool {
     const ALLOCATOR: [&str; 5] =
         ["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc", "__rust_dealloc", "__rg_alloc"];
     let name = frame.name.strip_prefix("__rustc::").unwrap_or(&frame.name);
     let is_libc = frame.module.starts_with("libc.") || frame.module.starts_with("libc-");
-    ALLOCATOR.contains(&name) || !is_libc && is_hook(name)
+    ALLOCATOR.contains(&name) || !is_libc && !frame.inlined && is_hook(name)
 }
 
 /// Whether calls of this name are recorded. Of `open` and `open64` the table has one.
@@ -373,6 +375,29 @@ mod tests {
         for (stack, expected) in cases {
             assert_eq!(left(stack), expected, "{stack:?}");
         }
+    }
+
+    /// Where a lock is given up, `write` is inlined into its caller, and so is what is called there:
+    /// line tables say no paths of inlined functions.
+    #[test]
+    fn an_inlined_function_of_the_program_is_no_hook_whatever_its_name() {
+        let function = |name: &str, file: &str| {
+            let (name, file) = (name.to_owned(), file.to_owned());
+            Function { name, file, line: 1 }
+        };
+        let std = "/rustc/1/library/std/src/sync/mutex.rs";
+        let mut symbols = Symbols::default();
+        symbols.add(0x10, vec![function("syscall", "/x/trace-runtime/src/os/futex.rs")]);
+        symbols.add(0x20, vec![function("std::sys::sync::mutex::futex::Mutex::wake", std)]);
+        let inlined = [("std::sync::mutex::unlock", std), ("core::ptr::drop_in_place", std)];
+        let own = [("write", "src/journal.rs"), ("app::serve", "src/main.rs")];
+        let all = inlined.iter().chain(&own).map(|(name, file)| function(name, file));
+        symbols.add(0x30, all.collect());
+        let frames = symbols.shown(&[0x10, 0x20, 0x30]);
+        let names: Vec<_> = frames.iter().map(|frame| &*frame.name).collect();
+        let (wake, unlock) = ("std::sys::sync::mutex::futex::Mutex::wake", inlined[0].0);
+        assert_eq!(names, [wake, unlock, "core::ptr::drop_in_place", "write", "app::serve"]);
+        assert_eq!(crate::reason::place(&frames).map(|it| &*it.name), Some("write"));
     }
 
     #[test]

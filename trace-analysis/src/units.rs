@@ -6,13 +6,68 @@ use trace_format::time::Nanos;
 /// A duration: `12.3 ms`. From 1000 s on in hours, minutes and seconds.
 #[must_use]
 pub fn time(nanos: Nanos) -> String {
+    let mut out = String::with_capacity(8);
+    push_time(&mut out, nanos);
+    out
+}
+
+/// Appends the same: for texts of which there are millions.
+pub fn push_time(out: &mut String, nanos: Nanos) {
     let ns = nanos.0;
     match ns {
-        0..1_000 => format!("{ns} ns"),
+        0..1_000 => {
+            push_number(out, ns);
+            out.push_str(" ns");
+        }
         // It would be printed as 1000 s.
-        999_500_000_000.. => long_time(ns.saturating_add(500_000_000) / 1_000_000_000),
-        _ => scaled(ns as f64, &["ns", "µs", "ms", "s"]),
+        999_500_000_000.. => {
+            out.push_str(&long_time(ns.saturating_add(500_000_000) / 1_000_000_000));
+        }
+        _ => push_three_digits(out, ns),
     }
+}
+
+/// - `ns`: from 1,000 on, and less than 999.5 s.
+fn push_three_digits(out: &mut String, ns: u64) {
+    const UNITS: [(u64, &str); 3] = [(1_000, " µs"), (1_000_000, " ms"), (1_000_000_000, " s")];
+    // 999.5 would be printed as 1000.
+    let fits = |&&(unit, _): &&(u64, &str)| 2 * ns < 1_999 * unit;
+    let (unit, name) = *UNITS.iter().find(fits).unwrap_or(&UNITS[2]);
+    let (digits, scale) = match ns {
+        _ if 1_000 * ns < 9_995 * unit => (2, 100),
+        _ if 100 * ns < 9_995 * unit => (1, 10),
+        _ => (0, 1),
+    };
+    let (whole, rest) = (ns * scale / unit, ns * scale % unit);
+    if 2 * rest == unit {
+        // How a number in the middle is rounded is said in one place.
+        out.push_str(&scaled(ns as f64, &["ns", "µs", "ms", "s"]));
+        return;
+    }
+    let rounded = whole + u64::from(2 * rest > unit);
+    push_number(out, rounded / scale);
+    if digits > 0 {
+        out.push('.');
+        push_digits(out, rounded % scale, digits);
+    }
+    out.push_str(name);
+}
+
+/// Appends a number.
+pub fn push_number(out: &mut String, number: u64) {
+    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    push_digits(out, number, digits);
+}
+
+/// Appends the last digits of a number: 20 at most.
+fn push_digits(out: &mut String, mut number: u64, digits: usize) {
+    let mut text = [b'0'; 20];
+    let text = &mut text[..digits.min(20)];
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.push_str(std::str::from_utf8(text).unwrap_or_default());
 }
 
 /// A duration that was found among so many; `-` if there were none.
@@ -33,7 +88,16 @@ fn long_time(seconds: u64) -> String {
 /// A moment since the begin of the trace, to the nanosecond: `1.000000000`.
 #[must_use]
 pub fn moment(nanos: Nanos) -> String {
-    format!("{}.{:09}", nanos.0 / 1_000_000_000, nanos.0 % 1_000_000_000)
+    let mut out = String::with_capacity(13);
+    push_moment(&mut out, nanos);
+    out
+}
+
+/// Appends the same.
+pub fn push_moment(out: &mut String, nanos: Nanos) {
+    push_number(out, nanos.0 / 1_000_000_000);
+    out.push('.');
+    push_digits(out, nanos.0 % 1_000_000_000, 9);
 }
 
 /// When something began: `1.000000000 s`, or `5.00 s before the trace`.
@@ -135,6 +199,31 @@ mod tests {
             assert_eq!(time(Nanos(nanos)), expected);
         }
         assert_eq!([0, 1].map(|count| time_of(count, Nanos(0))), ["-", "0 ns"]);
+    }
+
+    #[test]
+    fn times_are_rounded_as_floating_point_numbers_are() {
+        // Around what is in the middle of two texts, and where a unit or a digit more begins.
+        let middles: [u64; 10] =
+            [1_005, 1_015, 9_985, 9_995, 10_050, 12_250, 99_850, 99_950, 100_500, 999_500];
+        let units: [u64; 3] = [1, 1_000, 1_000_000];
+        let around = middles.iter().flat_map(|middle| units.map(|unit| middle * unit));
+        for ns in around.flat_map(|at| at - 2..=at + 2).filter(|ns| *ns < 999_500_000_000) {
+            let expected = scaled(ns as f64, &["ns", "µs", "ms", "s"]);
+            assert_eq!(time(Nanos(ns)), expected, "{ns}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_all_their_digits() {
+        for number in [0, 9, 10, 99, 100, 12_345_678_901, u64::MAX] {
+            let mut out = String::from("#");
+            push_number(&mut out, number);
+            assert_eq!(out, format!("#{number}"));
+        }
+        let moments = [0, 1, 999_999_999, 12_000_000_000, u64::MAX].map(|ns| moment(Nanos(ns)));
+        let last = "18446744073.709551615";
+        assert_eq!(moments, ["0.000000000", "0.000000001", "0.999999999", "12.000000000", last]);
     }
 
     #[test]

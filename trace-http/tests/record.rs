@@ -68,11 +68,39 @@ fn a_trace_is_fetched_and_said_to_be_there() {
     let address = listener.address().to_string();
     let run = record(folder.path(), &[&address, "--seconds", "0.4", "-o", "a.trace"], None);
     assert_eq!(run.code, Some(0), "{}", run.err);
-    assert!(run.out.contains(": exectrace summary a.trace"), "{}", run.out);
+    assert!(run.out.contains("wrote a.trace: "), "{}", run.out);
+    assert!(run.out.contains("read it by exectrace summary a.trace"), "{}", run.out);
     assert!(run.err.contains("recording for 0.4 s"), "{}", run.err);
     let trace = open(folder.path());
     assert!(trace.is_complete());
     assert!(regions(&trace, "hold") > 10);
+}
+
+#[test]
+fn a_trace_without_a_name_gets_a_free_one_and_one_for_a_pipe_gets_none() {
+    let (_alone, folder) = (alone(), folder());
+    let recorder = Arc::new(FlightRecorder::start().expect("none is running"));
+    let listener = serve("127.0.0.1:0", Config::new().recorder(recorder));
+    let listener = listener.expect("a port is free");
+    let address = listener.address().to_string();
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).expect("it is there");
+        let names = entries.map(|entry| entry.expect("it can be read").file_name());
+        names.map(|name| name.into_string().expect("text")).collect::<Vec<_>>()
+    };
+    let run = record(folder.path(), &[&address, "--snapshot", "-o", "-"], None);
+    assert_eq!((run.code, names()), (Some(0), Vec::new()), "{}", run.err);
+    assert!(run.out.contains("XTRINDEX"), "a trace ends so: {}", run.out);
+    for count in 1..=2 {
+        let run = record(folder.path(), &[&address, "--snapshot"], None);
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        let names = names();
+        assert_eq!(names.len(), count, "no trace takes another's name: {names:?}");
+        let begin = address.replace(':', "-");
+        for name in names {
+            assert!(name.starts_with(&begin) && name.ends_with(".trace"), "{name}");
+        }
+    }
 }
 
 #[test]

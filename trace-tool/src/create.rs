@@ -5,13 +5,30 @@
 //! else may have planted it, but for the system's own, as `/dev/stdout` (see `is_systems`).
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::error::Failure;
-use crate::label::STANDARD_INPUT;
+use crate::label::{self, STANDARD_INPUT};
+use crate::output::Output;
 use crate::source::beside::live_of;
 use crate::source::is_same;
+
+/// Whether a name stands for standard output; `./-` is a file that is called so.
+#[must_use]
+pub fn is_stdout(target: &Path) -> bool {
+    target.as_os_str() == "-"
+}
+
+/// Says what was written where: the same line of all commands.
+///
+/// - `what`: how much of what, and maybe what reads it: `2 stacks; open it with a browser`.
+///
+/// # Errors
+/// If that can't be written.
+pub fn print_written(target: &Path, what: &str, out: &mut Output) -> Result<(), Failure> {
+    Ok(writeln!(out, "wrote {}: {what}", label::path(target))?)
+}
 
 /// Makes the file for what a command makes of `trace`.
 ///

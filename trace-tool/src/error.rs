@@ -2,8 +2,8 @@
 //!
 //! Exit codes: 0 all is well; 1 something is missing from the trace, which was said
 //! ([`completeness`](crate::answer::completeness)), and what could be read was shown, or names are
-//! missing that `symbolize` was asked for; 2 wrong use, or there is no trace to read. A closed pipe
-//! ends a command early and is no fault.
+//! missing that `symbolize` was asked for; 2 wrong use, or there is no trace to read, or nothing in
+//! it that was to be written. A closed pipe ends a command early and is no fault.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub enum Verdict {
 /// Why a command could not do its work.
 #[derive(Debug)]
 pub enum Failure {
-    /// It was asked something impossible.
+    /// It was asked something impossible, or for a file of what is not in the trace.
     Usage(String),
     /// The file is no trace, or can't be read.
     Trace(PathBuf, ReadError),

@@ -18,7 +18,8 @@ const PROGRESS_BYTES_MIN: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Output {
     out: BufWriter<StdoutLock<'static>>,
-    /// The terminal's width; none if the output is no terminal, and then nothing is shortened.
+    /// The terminal's width, or the one that `COLUMNS` says; none if the output is no terminal, and
+    /// then nothing is shortened.
     pub width: Option<usize>,
     colours: bool,
 }
@@ -28,8 +29,11 @@ impl Output {
     #[must_use]
     pub fn stdout() -> Self {
         let stdout = io::stdout();
-        let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0.into());
-        let colours = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let is_terminal = stdout.is_terminal();
+        let terminal = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0.into());
+        let columns = std::env::var("COLUMNS").ok();
+        let width = width(is_terminal, columns.as_deref(), terminal);
+        let colours = is_terminal && std::env::var_os("NO_COLOR").is_none();
         Self { out: BufWriter::with_capacity(1 << 16, stdout.lock()), width, colours }
     }
 
@@ -113,6 +117,10 @@ impl Write for Output {
         self.out.write(bytes)
     }
 
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -128,6 +136,10 @@ impl<F: Formatter> Formatter for Shown<F> {
         writer: &mut W,
         mut fragment: &str,
     ) -> io::Result<()> {
+        // Nearly all text is so.
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
+        }
         while let Some(at) = fragment.find(|character| !is_shown(character)) {
             let (shown, rest) = fragment.split_at(at);
             writer.write_all(shown.as_bytes())?;
@@ -183,6 +195,13 @@ impl<F: Formatter> Formatter for Shown<F> {
     fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.end_object_value(writer)
     }
+}
+
+/// How wide the output may be. Who exports `COLUMNS` means it, so it comes before what the terminal
+/// says; without a terminal neither counts.
+fn width(is_terminal: bool, columns: Option<&str>, terminal: Option<usize>) -> Option<usize> {
+    let columns = columns.and_then(|columns| columns.trim().parse().ok()).filter(|it| *it > 0);
+    columns.or(terminal).filter(|_| is_terminal)
 }
 
 /// A line in pieces of at most `width`, as far as its words are short enough.
@@ -248,6 +267,21 @@ mod tests {
         assert!(out.contains("\\u009b\\u202e\\u2066\\ufeff") && out.contains("é \u{1f600}"));
         let again: [String; 1] = serde_json::from_str(&out).expect("it is JSON");
         assert_eq!(again, [text]);
+    }
+
+    #[test]
+    fn columns_are_as_many_as_they_are_said_to_be_and_nothing_is_cut_in_a_pipe() {
+        for (is_terminal, columns, terminal, expected) in [
+            (true, None, Some(132), Some(132)),
+            (true, Some("60"), Some(132), Some(60)),
+            (true, Some("60"), None, Some(60)),
+            (true, Some("0"), Some(132), Some(132)),
+            (true, Some("many"), Some(132), Some(132)),
+            (true, None, None, None),
+            (false, Some("60"), None, None),
+        ] {
+            assert_eq!(width(is_terminal, columns, terminal), expected, "{columns:?}");
+        }
     }
 
     #[test]

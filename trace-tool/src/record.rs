@@ -2,19 +2,19 @@
 //!
 //! The file is written as the trace arrives, so what was fetched before a fault can be read.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use ureq::Body;
 use ureq::http::{StatusCode, Uri};
 
 use trace_export::label::escape::plain;
 
 use crate::answer::Reading;
-use crate::create::create;
+use crate::create::{create, is_stdout, print_written};
 use crate::error::{Failure, Verdict};
 use crate::label::{pasted, units};
 use crate::output::{Output, say};
@@ -42,7 +42,7 @@ pub struct Recording {
     pub url: String,
     /// For how many seconds.
     pub seconds: f64,
-    /// The file to write.
+    /// The file to write; `-` is standard output.
     pub output: PathBuf,
     /// The token that the program wants; if there is none, that of the environment.
     pub token: Option<String>,
@@ -50,6 +50,25 @@ pub struct Recording {
     pub snapshot: bool,
     /// Whether the program is to name the functions in stacks.
     pub names: bool,
+}
+
+/// A file's name for a trace for which none was given: in the current folder, by the program's
+/// address and the time. No file is called so yet, for a trace can't be recorded again.
+#[must_use]
+pub fn free_name(url: &str) -> PathBuf {
+    let (_, address) = url.split_once("://").unwrap_or(("", url));
+    let host = address.split(['/', '?']).next().unwrap_or_default();
+    // No character that a shell or a file system takes for something else.
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    let plain: String = host.chars().map(|it| if is_plain(it) { it } else { '-' }).collect();
+    let time = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let stem = format!("{}.{time}", plain.trim_matches(['-', '.']));
+    let name = |count: u32| match count {
+        1 => format!("{stem}.trace"),
+        _ => format!("{stem}.{count}.trace"),
+    };
+    let is_free = |name: &PathBuf| name.symlink_metadata().is_err();
+    (1..).map(|count| name(count).into()).find(is_free).expect("there is no end of numbers")
 }
 
 /// Fetches a trace, and prints what is in it.
@@ -60,14 +79,18 @@ pub fn run(arguments: &Recording, out: &mut Output) -> Result<Verdict, Failure> 
     let url = address(&arguments.url, arguments)?;
     let mut body = ask(&url, arguments)?;
     let target = &arguments.output;
-    let file = create(target)?;
-    let whole = receive(&mut body, file, arguments, &url)?;
+    if is_stdout(target) {
+        let whole = receive(&mut body, out, arguments, &url)?;
+        out.flush()?;
+        return Ok(if whole { Verdict::Fine } else { Verdict::Faulty });
+    }
+    let whole = receive(&mut body, &mut create(target)?, arguments, &url)?;
     let reading = Reading::whole(target)?;
     let file = &reading.file;
     let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
     let (events, bytes) = (units::plural(events, "event", "events"), units::bytes(file.bytes()));
-    let path = pasted(target);
-    writeln!(out, "{events}, {bytes}: exectrace summary {path}")?;
+    let what = format!("{events}, {bytes}; read it by exectrace summary {}", pasted(target));
+    print_written(target, &what, out)?;
     let verdict = text::warn(&reading.completeness());
     Ok(if whole { verdict } else { Verdict::Faulty })
 }
@@ -169,7 +192,7 @@ fn refused(url: &str, status: StatusCode, body: Body, has_token: bool) -> Failur
 /// Writes what arrives; whether that was all.
 fn receive(
     body: &mut Body,
-    mut file: File,
+    target: &mut impl Write,
     arguments: &Recording,
     url: &str,
 ) -> Result<bool, Failure> {
@@ -189,8 +212,10 @@ fn receive(
                 break false;
             }
         };
-        file.write_all(&buffer[..read])
-            .map_err(|error| Failure::Open(arguments.output.clone(), error))?;
+        target.write_all(&buffer[..read]).map_err(|error| {
+            let path = &arguments.output;
+            if is_stdout(path) { error.into() } else { Failure::Open(path.clone(), error) }
+        })?;
         bytes += read as u64;
         bar.set_message(units::bytes(bytes));
         bar.set_position(begin.elapsed().as_millis() as u64);
@@ -251,6 +276,21 @@ mod tests {
         let snapshot = "http://a.test/x/debug/trace/snapshot";
         assert_eq!(asked("a.test/x", true).as_deref(), Ok(snapshot));
         assert_eq!(asked(snapshot, true).as_deref(), Ok(snapshot));
+    }
+
+    #[test]
+    fn a_name_that_nobody_gave_says_where_the_trace_is_from() {
+        for (url, begin) in [
+            ("localhost:6060", "localhost-6060."),
+            ("http://a.test/admin/debug/trace?seconds=1", "a.test."),
+            ("[::1]:6060", "1--6060."),
+            ("../$(id)", "."),
+        ] {
+            let name = free_name(url);
+            assert_eq!(name.file_name(), Some(name.as_os_str()), "{url}: a name, no path");
+            let name = name.to_str().expect("it is text");
+            assert!(name.starts_with(begin) && name.ends_with(".trace"), "{url}: {name}");
+        }
     }
 
     #[test]

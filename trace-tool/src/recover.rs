@@ -6,9 +6,9 @@ use std::path::Path;
 use trace_format::read::rewrite::end;
 
 use crate::answer::Reading;
-use crate::create::create_beside;
+use crate::create::{create_beside, is_stdout, print_written};
 use crate::error::{Failure, Verdict};
-use crate::label::{self, units};
+use crate::label::units;
 use crate::output::Output;
 use crate::text;
 
@@ -19,12 +19,12 @@ use crate::text;
 /// If there is no trace, or the output can't be written.
 pub fn run(path: &Path, target: &Path, out: &mut Output) -> Result<Verdict, Failure> {
     let reading = Reading::whole(path)?;
-    if target.as_os_str() == "-" {
+    if is_stdout(target) {
         put(&reading, out)?;
     } else {
         let created = create_beside(path, target)?;
         let bytes = put(&reading, &mut BufWriter::with_capacity(1 << 18, created))?;
-        writeln!(out, "{}: {}", label::path(target), units::plural(bytes, "byte", "bytes"))?;
+        print_written(target, &units::plural(bytes, "byte", "bytes"), out)?;
     }
     Ok(text::warn(&reading.completeness()))
 }

@@ -10,9 +10,9 @@ use trace_format::definition::{Definition, Function};
 use trace_format::read::rewrite::rewrite;
 
 use crate::answer::Reading;
-use crate::create::create_beside;
+use crate::create::{create_beside, is_stdout, print_written};
 use crate::error::{Failure, Verdict};
-use crate::label::{self, units};
+use crate::label::units;
 use crate::output::Output;
 use crate::symbols::{addresses, binaries, resolve_anew};
 use crate::text;
@@ -30,7 +30,7 @@ pub fn run(
     let reading = Reading::whole(path)?;
     let addresses = addresses(reading.file.tables());
     let (symbols, unnamed) = resolve_anew(&reading.file, &addresses, naming)?;
-    let to_stdout = target.as_os_str() == "-";
+    let to_stdout = is_stdout(target);
     if to_stdout {
         put(&reading, &symbols, out)?;
     } else {
@@ -42,7 +42,7 @@ pub fn run(
         let is_named = |address: &&u64| !symbols.functions(**address).is_empty();
         let named = units::count(addresses.iter().filter(is_named).count() as u64);
         let all = units::plural(addresses.len() as u64, "address", "addresses");
-        writeln!(out, "{named} of {all} named in {}", label::path(target))?;
+        print_written(target, &format!("names for {named} of {all}"), out)?;
     }
     let is_named = !unnamed.iter().any(|it| it.why.is_news());
     Ok(if is_named { verdict } else { Verdict::Faulty })

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use trace_format::id::{CallId, SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, all_of, count, is_part, moment, percent, plural, time};
-use super::{Insight, InsightKind};
+use super::cost::Cost;
+use super::words::{Facts, all_of, count, holds, is_part, moment, percent, plural, time};
+use super::{Insight, InsightKind, MEASURED_MAX};
 use crate::reason::Awaited;
 use crate::report::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
@@ -93,7 +94,10 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
     let verb = if worst.ended { "kept" } else { "still keeps" };
     let what = what(facts, &doing, culprit);
     let title = format!("a poll of {who} {verb} {thread} for {long}{what}");
-    let mut insight = Insight::new(InsightKind::BlockedWorker, lost, title);
+    let kept = Cost::of_polls(polls.iter().copied());
+    let others = behind.total.saturating_sub(kept.together());
+    let cost = kept.and_site(worst.site, others);
+    let mut insight = facts.finding(InsightKind::BlockedWorker, &cost, title);
     if let Some(site) = tasks.sites.iter().find(|it| it.site == worst.site && it.long_polls > 1) {
         let (longer, all) = (count(site.long_polls), time(site.long_total));
         let limit = time(LONG_POLL);
@@ -107,7 +111,7 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
     }
     let when = moment(worst.begin);
     let advice = advice(facts, worst, culprit);
-    insight.evidence.push(format!("the longest is from {when} on; {advice}"));
+    insight.evidence.push(format!("the longest poll began at {when}; {advice}"));
     insight.threads = vec![worst.thread];
     insight.stacks = [culprit].into_iter().filter(|stack| *stack != StackId(0)).collect();
     insight.call = Some(doing.slow_call).filter(|call| *call != CallId(0));
@@ -132,10 +136,10 @@ fn advice(facts: &Facts<'_>, poll: &LongPoll, culprit: StackId) -> String {
                 had a CPU: record them"
             .to_owned();
     }
-    "blocking work belongs elsewhere".to_owned()
+    "move work that blocks to spawn_blocking, or to a thread of its own".to_owned()
 }
 
-/// `: it slept 99% of that, in clock_nanosleep at app::f (src/app.rs:12)`.
+/// `: sleep for 99% of it, in clock_nanosleep at app::f (src/app.rs:12)`.
 pub(super) fn what(facts: &Facts<'_>, doing: &Activity, culprit: StackId) -> String {
     let (times, whole) = (&doing.times, doing.times.total().0);
     let mut parts = vec![(times.running, "running"), (times.in_calls, "in calls")];
@@ -211,7 +215,7 @@ fn locks(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
     // Of a task that may have waited for something else no holder is to blame.
     let is_locked = |it: &&AwaitGroup| it.awaited.awaited.is_lock() && it.one_of.is_empty();
     let groups = tasks.waits.iter().filter(is_locked);
-    groups.filter_map(|group| lock(facts, tasks, group)).collect()
+    groups.take(MEASURED_MAX).filter_map(|group| lock(facts, tasks, group)).collect()
 }
 
 /// `12.0 ms`; `at least 12.0 ms` of one that was not over at the end of what was read.
@@ -234,19 +238,19 @@ fn lock(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> Option<Ins
     let (waited, times) = (time(group.total), plural(group.count, "time", "times"));
     let at = facts.own_at(group.stack);
     let by = facts.site(holder.site);
-    let (kind, lost, why) = match across {
+    let (kind, why) = match across {
         Some(holder) => {
             let (thing, there) = (holder.idle_awaited.name(), facts.own_at(holder.idle_stack));
             let why = format!(", while {by} held it across an await: for {thing}{there}");
-            (InsightKind::LockAcrossAwait, holder.held, why)
+            (InsightKind::LockAcrossAwait, why)
         }
-        None => (InsightKind::LockContention, group.total, format!(", held by {by}")),
+        None => (InsightKind::LockContention, format!(", held by {by}")),
     };
     let title = format!("{who} waited {waited} for a {what}, {times}{at}{why}");
-    let mut insight = Insight::new(kind, lost, title);
+    let mut insight = facts.finding(kind, &Cost::of_idles(group), title);
     insight.evidence = group.holders.iter().take(SAID).map(|it| held_by(facts, it)).collect();
     let (p50, p99) = (time(group.quantiles.p50), time(group.quantiles.p99));
-    insight.evidence.push(format!("of the waits half took up to {p50}, 99 in 100 up to {p99}"));
+    insight.evidence.push(format!("half of the waits took up to {p50}, 99 in 100 up to {p99}"));
     if let Some(idle) = group.longest.first() {
         let (task, long, when) = (idle.task.0, took(tasks, idle), moment(idle.begin));
         insight.evidence.push(format!("the longest took {long}: task {task}, from {when} on"));
@@ -258,17 +262,17 @@ fn lock(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> Option<Ins
     Some(insight)
 }
 
-/// `writer gave it up at app::f (src/app.rs:70), 12 times; it held it up to 120 ms, idle for 95%`.
+/// `writer gave it up at app::f (src/app.rs:70); 12 holds, 120 ms at most and 1.10 s in all, the
+/// longest by task 7: idle for 95%, waiting for tokio timer at app::g (src/app.rs:9)`.
 fn held_by(facts: &Facts<'_>, holder: &AsyncHolder) -> String {
     let (who, at) = (facts.site(holder.site), facts.own_at(holder.stack));
-    let times = plural(holder.count, "time", "times");
-    let (long, idle) = (time(holder.held_max), percent(holder.idle.0, holder.held.0));
-    let task = holder.task.0;
-    let mut line = format!("{who} gave it up{at}, {times}; it held it up to {long} (task {task})");
+    let holds = holds(holder.count, holder.held_max, holder.held);
+    let which = if holder.count > 1 { ", the longest" } else { "," };
+    let mut line = format!("{who} gave it up{at}; {holds}{which} by task {}", holder.task.0);
     if holder.idle.0 > 0 {
-        let there = facts.own_at(holder.idle_stack);
-        line += &format!(", idle for {idle} of that, waiting for {}", holder.idle_awaited.name());
-        line += &there;
+        let (idle, what) = (percent(holder.idle.0, holder.held.0), holder.idle_awaited.name());
+        line +=
+            &format!(": idle for {idle}, waiting for {what}{}", facts.own_at(holder.idle_stack));
     }
     line
 }
@@ -280,7 +284,7 @@ fn stuck(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .iter()
         .filter(|task| task.phase == Phase::Idle)
         .filter(|task| all_of(task.awaited, &task.one_of).all(Awaited::is_lock))
-        .filter(|task| !task.unwakeable && is_long(facts, tasks, task))
+        .filter(|task| !task.unwakeable && is_long(facts, task))
         .collect();
     if stuck.is_empty() {
         return None;
@@ -327,8 +331,8 @@ fn unfinished(
     (which, number): (&[&Unfinished], u64),
 ) -> Insight {
     let since = |task: &Unfinished| task.since.until(tasks.to).0;
-    let lost = saturating_sum(which.iter().map(|task| since(task)));
-    let mut insight = Insight::new(kind, Nanos(lost), title);
+    let cost = Cost::of_unfinished(which.iter().copied());
+    let mut insight = facts.finding(kind, &cost, title);
     for task in which.iter().take(SAID) {
         let (who, id, what) = (facts.site(task.site), task.task.0, facts.awaited_by(task));
         let (from, long) = (moment(task.since), time(Nanos(since(task))));
@@ -351,8 +355,8 @@ fn unfinished(
     insight
 }
 
-fn is_long(facts: &Facts<'_>, tasks: &AsyncTasks, task: &Unfinished) -> bool {
-    let long = task.since.until(tasks.to);
+fn is_long(facts: &Facts<'_>, task: &Unfinished) -> bool {
+    let long = task.since.until(task.known_to);
     long.0 >= STUCK_NANOS && facts.is_worth(long, STUCK_THOUSANDTHS)
 }
 
@@ -362,8 +366,7 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .unfinished
         .iter()
         .filter(|task| matches!(task.phase, Phase::New | Phase::Ready))
-        .filter(|task| task.since >= tasks.lost_until.into())
-        .filter(|task| is_long(facts, tasks, task))
+        .filter(|task| is_long(facts, task))
         .collect();
     let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));
     // Of the same times as `elapsed`: those that a poll ended, without what lies behind long polls.
@@ -377,8 +380,10 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     if !is_slow && forgotten.is_empty() {
         return None;
     }
-    let waiting = forgotten.iter().map(|it| it.since.until(tasks.to)).max().unwrap_or_default();
-    let lost = if is_slow { elapsed.max(waiting) } else { waiting };
+    let cost = match is_slow {
+        true => Cost::of_spans(ready_times(tasks)),
+        false => Cost::of_unfinished(forgotten.iter().copied()),
+    };
     let title = if is_slow {
         let (busy, why) = (time(Nanos(busy)), too_much(facts, tasks, elapsed));
         let (long, all) = (time(elapsed), time(rest));
@@ -387,9 +392,11 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     } else {
         let tell = plural(forgotten.len() as u64, "async task was", "async tasks were");
         let tell = at_least(tasks, tell);
-        format!("{tell} ready and not polled to the end of the trace")
+        let is_known = forgotten.iter().all(|task| task.known_to >= tasks.to);
+        let or = if is_known { "" } else { ", or until events went missing" };
+        format!("{tell} ready and not polled to the end of the trace{or}")
     };
-    let mut insight = Insight::new(InsightKind::SlowReady, lost, title);
+    let mut insight = facts.finding(InsightKind::SlowReady, &cost, title);
     for site in slow.iter().take(SAID).filter(|_| is_slow) {
         let (who, p50) = (facts.site(site.site), time(site.ready.p50));
         let (p99, max) = (time(site.ready.p99), time(site.ready.max));
@@ -477,7 +484,8 @@ fn busy_waker(facts: &Facts<'_>, site: &SpawnSite) -> Option<Insight> {
     } else {
         format!("{who} was woken {times} times and had nothing to do, {spent} of polls")
     };
-    let mut insight = Insight::new(InsightKind::BusyWaker, lost, title);
+    let cost = Cost::of_site(site.site, lost.0);
+    let mut insight = facts.finding(InsightKind::BusyWaker, &cost, title);
     let (wakes, polls) = (count(site.wakes), count(site.polls));
     let (own, futile) = (count(own), count(futile));
     let line = format!("{wakes} wakes, {own} of them its own, {futile} in vain; {polls} polls");

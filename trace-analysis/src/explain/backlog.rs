@@ -1,8 +1,8 @@
 //! A rule about async tasks that pile up.
 
 use trace_format::id::StackId;
-use trace_format::time::Nanos;
 
+use super::cost::Cost;
 use super::words::{Facts, all_of, count, is_part, percent};
 use super::{Insight, InsightKind};
 use crate::reason::Awaited;
@@ -43,13 +43,19 @@ fn piled_up(facts: &Facts<'_>, tasks: &AsyncTasks, site: &SpawnSite) -> Option<I
         return None;
     }
     let who = facts.site(site.site);
-    let (alive, all) = (count(site.alive), count(site.count));
+    let (left, all) = (count(site.alive), count(site.count));
     let title = format!(
-        "{alive} of {all} async tasks ({who}) had not ended when the trace stopped: more begin \
+        "{left} of {all} async tasks ({who}) had not ended when the trace stopped: more begin \
          than end"
     );
-    let lost = facts.wall() as f64 * (site.alive as f64 / site.count.max(1) as f64);
-    let mut insight = Insight::new(InsightKind::Backlog, Nanos(lost as u64), title);
+    let alive = tasks.unfinished.iter().filter(|task| task.site == site.site);
+    // Of all spawn sites those that have waited longest are kept, perhaps none of these.
+    let longest = groups.iter().flat_map(|group| &group.longest).map(|idle| {
+        let from = idle.begin.inside().0;
+        (from, from.saturating_add(idle.inside.0))
+    });
+    let cost = Cost::of_unfinished(alive).and_spans(longest);
+    let mut insight = facts.finding(InsightKind::Backlog, &cost, title);
     for group in groups.iter().take(SAID) {
         let what = facts.awaited((group.stack, group.awaited), &group.one_of);
         let (waiting, share) = (count(group.waiting), percent(group.waiting, site.alive));

@@ -8,13 +8,15 @@ use trace_format::call::CallClass;
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, percent, plural, time};
-use super::{Insight, InsightKind};
+use super::cost::Cost;
+use super::locks::lock_word;
+use super::words::{Facts, count, is_part, percent, plural, time};
+use super::{Insight, InsightKind, MEASURED_MAX};
 use crate::reason::Reason;
-use crate::report::life::{CallGroup, Share, Wait, WaitGroup, merged, saturating_sum};
+use crate::report::life::{CallGroup, Holder, Share, Wait, WaitGroup, merged, saturating_sum};
 use crate::time::Moment;
 
-/// So many calls about one thing with few bytes each are many.
+/// So many calls about one thing with few bytes each are many. To wait in them is another matter.
 const CHATTY_CALLS_MIN: u64 = 1_000;
 
 /// And so many per cents of all that moved bytes; and they cost this part of the trace's time.
@@ -31,6 +33,10 @@ const SLEEP_THOUSANDTHS: u64 = 300;
 /// Of a loop that sleeps, what comes late: half a sleep at each change, not the sleeping itself.
 /// How many changes there were nobody knows; a tenth ranks it below what surely cost time.
 const SLEEP_LOST_PART: u64 = 10;
+
+/// A loop that sleeps with a lock is told so if others waited for the lock for this part of the
+/// sleeping, in per cents.
+const HELD_PERCENT: u64 = 25;
 
 /// Calls that threads are in for this part of the trace's time, in thousandths, are a finding
 /// however short each is, unless another finding explains that time divided by this.
@@ -89,7 +95,7 @@ pub(super) fn slow(facts: &Facts<'_>) -> Vec<Insight> {
         waits.map(|group| slow_wait(facts, group)).collect()
     };
     let slow = slow.into_iter().filter(|slow| lives.is_slow(slow.total, slow.count));
-    slow.map(|slow| tell_slow(facts, &slow)).collect()
+    slow.take(MEASURED_MAX).map(|slow| tell_slow(facts, &slow)).collect()
 }
 
 fn is_about_files(facts: &Facts<'_>, group: &CallGroup) -> bool {
@@ -149,9 +155,13 @@ fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
     let at = slow.stacks.first().map_or(String::new(), |share| facts.at(share.of));
     let times = plural(slow.count, "time", "times");
     let title = format!("{who} waited {} for {}{name}, {times}{at}", time(slow.total), slow.what);
-    let mut insight = Insight::new(InsightKind::SlowCalls, slow.total, title);
+    let cost = match slow.waits {
+        Some(group) => Cost::of_waits([group]),
+        None => Cost::of_shares(slow.threads),
+    };
+    let mut insight = facts.finding(InsightKind::SlowCalls, &cost, title);
     let mean = time(Nanos(slow.total.0 / slow.count.max(1)));
-    insight.evidence.push(format!("{mean} each in the mean, the longest {}", slow.max));
+    insight.evidence.push(format!("{mean} each on average, the longest {}", slow.max));
     insight.threads = threads;
     if let Some(group) = slow.waits {
         rank_by_rest(&mut insight, group);
@@ -176,12 +186,12 @@ pub(super) fn chatty(facts: &Facts<'_>) -> Vec<Insight> {
             resource.is_some_and(|it| matches!(it.kind, ResourceKind::File | ResourceKind::Pipe));
         let is_mostly_tiny =
             group.tiny.saturating_mul(100) >= group.count.saturating_mul(CHATTY_PERCENT);
-        let is_worth = facts.is_worth(group.total, CHATTY_THOUSANDTHS);
+        let is_worth = facts.is_worth(unwaited(facts, group), CHATTY_THOUSANDTHS);
         is_stream && group.tiny >= CHATTY_CALLS_MIN && is_mostly_tiny && is_worth
     });
-    let insights = groups.map(|group| {
+    let insights = groups.take(MEASURED_MAX).map(|group| {
         let call = group.call.info().map_or("read or write", |info| info.name);
-        let name = facts.resource(group.resource);
+        let (name, took) = (facts.resource(group.resource), unwaited(facts, group));
         // Of the calls that the title counts, to the nearest: not of those alone that moved some.
         let each = group.bytes.saturating_add(group.count / 2) / group.count.max(1);
         let at = group.stacks.first().map_or(String::new(), |share| facts.at(share.of));
@@ -189,12 +199,13 @@ pub(super) fn chatty(facts: &Facts<'_>) -> Vec<Insight> {
             "{} calls of {call} on {name} moved {} each and took {}{at}",
             count(group.count),
             plural(each, "byte", "bytes"),
-            time(group.total),
+            time(took),
         );
-        let mut insight = Insight::new(InsightKind::ChattyCalls, group.total, title);
-        let mean = time(Nanos(group.total.0 / group.count.max(1)));
+        let cost = Cost::of_threads(shared_out(group, took.0));
+        let mut insight = facts.finding(InsightKind::ChattyCalls, &cost, title);
+        let mean = time(Nanos(took.0 / group.count.max(1)));
         insight.evidence.push(format!(
-            "{mean} each in the mean, for {} in all; a buffer makes one call of many",
+            "{mean} each on average, for {} in all; a buffer makes one call of many",
             super::words::bytes(group.bytes)
         ));
         insight.threads = group.threads.iter().map(|share| share.of).collect();
@@ -204,6 +215,18 @@ pub(super) fn chatty(facts: &Facts<'_>) -> Vec<Insight> {
         insight
     });
     insights.collect()
+}
+
+/// How long threads were in calls and did not wait there, as far as switches tell.
+fn unwaited(facts: &Facts<'_>, group: &CallGroup) -> Nanos {
+    let waited = if facts.lives.cpus.is_empty() { 0 } else { group.off_cpu.0 };
+    Nanos(group.total.0.saturating_sub(waited))
+}
+
+/// So much of the time of a group of calls by thread: the same part of every thread's time.
+fn shared_out(group: &CallGroup, nanos: u64) -> impl Iterator<Item = (ThreadId, u64)> + use<'_> {
+    let part = nanos as f64 / group.total.0.max(1) as f64;
+    group.threads.iter().map(move |share| (share.of, (share.total.0 as f64 * part) as u64))
 }
 
 /// Calls of one kind in which threads were busy, though they waited for nobody.
@@ -278,16 +301,16 @@ fn tell_busy(facts: &Facts<'_>, it: &InCalls<'_>) -> Insight {
     let at = stacks.first().map_or(String::new(), |stack| facts.own_at(*stack));
     let times = plural(it.count, "time", "times");
     let title = format!("{who} spent {spent} in {call}, {times}{at}");
-    let mut insight = Insight::new(InsightKind::SlowCalls, Nanos(it.total), title);
+    let mut insight = facts.finding(InsightKind::SlowCalls, &busy_cost(it), title);
     let each = time(Nanos(it.total / it.count.max(1)));
     let kernel = if facts.lives.cpus.is_empty() { "" } else { ", on CPUs: the kernel's work" };
-    insight.evidence.push(format!("{share} of all their time, {each} each in the mean{kernel}"));
+    insight.evidence.push(format!("{share} of all their time, {each} each on average{kernel}"));
     let files = it.groups.iter().filter(|(group, _)| group.resource != ResourceId(0));
     if let Some((most, busy)) = files.max_by_key(|(_, busy)| *busy) {
         // Of all that threads were in them, the title has what is known to be on CPUs.
         let (name, took) = (facts.resource(most.resource), time(Nanos(it.total.min(*busy))));
         if !name.is_empty() {
-            insight.evidence.push(format!("most about {name}: {took}"));
+            insight.evidence.push(format!("mostly about {name}: {took}"));
             insight.resource = Some(most.resource);
         }
     }
@@ -295,6 +318,15 @@ fn tell_busy(facts: &Facts<'_>, it: &InCalls<'_>) -> Insight {
     insight.stacks.retain(|stack| *stack != StackId(0));
     insight.command = "syscalls --by stack".to_owned();
     insight
+}
+
+/// How long each thread was busy in them.
+fn busy_cost(it: &InCalls<'_>) -> Cost {
+    let all = saturating_sum(it.groups.iter().map(|(_, busy)| *busy));
+    let known = it.total as f64 / all.max(1) as f64;
+    let times =
+        it.groups.iter().flat_map(|&(group, busy)| shared_out(group, (busy as f64 * known) as u64));
+    Cost::of_threads(times)
 }
 
 /// From where threads made the calls, the busiest first: not where they waited the longest.
@@ -336,13 +368,10 @@ pub(super) fn sleep_loops(facts: &Facts<'_>) -> Vec<Insight> {
         let (who, at) = (facts.threads(&threads), facts.at(group.stack));
         let (times, each) = (count(group.count), time(Nanos(group.total.0 / group.count.max(1))));
         let title = format!("{who} slept {times} times for {each}{at}");
-        let lost = Nanos(group.total.0 / SLEEP_LOST_PART);
-        let mut insight = Insight::new(InsightKind::SleepLoop, lost, title);
-        insight.evidence.push(
-            "if it looks whether something has happened, a condition or a channel would wake it \
-             at once"
-                .to_owned(),
-        );
+        let cost = Cost::of_waits([group]);
+        let mut insight = facts.finding(InsightKind::SleepLoop, &cost, title);
+        insight.lost.0 /= SLEEP_LOST_PART;
+        insight.evidence.push(sleep_advice(facts, group));
         insight.threads = threads;
         insight.stacks = vec![group.stack];
         insight.at = group.longest.first().map(|wait: &Wait| wait.begin);
@@ -350,6 +379,34 @@ pub(super) fn sleep_loops(facts: &Facts<'_>) -> Vec<Insight> {
         insight
     });
     insights.collect()
+}
+
+/// What to do about a loop that sleeps. If it holds a lock meanwhile and others wait for that, the
+/// lock is what to change.
+fn sleep_advice(facts: &Facts<'_>, group: &WaitGroup) -> String {
+    let at = facts.at(group.stack);
+    let is_here = |holder: &&Holder| {
+        let class = holder.slow_call.info().map(|info| info.class);
+        class == Some(CallClass::Sleep) && !at.is_empty() && facts.at(holder.slow_stack) == at
+    };
+    let locks = facts.lives.waits.by_resource.iter().filter(|group| group.reason.is_lock());
+    let slept = locks.map(|lock| {
+        let here = lock.holders.iter().filter(is_here);
+        let slept = here.map(|holder| holder.times.blocked_by(Reason::Sleep).0);
+        (saturating_sum(slept), lock_word(lock.reason))
+    });
+    match slept.max_by_key(|(slept, _)| *slept) {
+        Some((slept, lock)) if is_part(slept, group.total.0, HELD_PERCENT) => {
+            let share = percent(slept.min(group.total.0), group.total.0);
+            format!(
+                "for {share} of that time it held a {lock} that others waited for: give the \
+                 {lock} up before the sleep"
+            )
+        }
+        _ => "if it looks whether something has happened, a condition or a channel would wake it \
+              at once"
+            .to_owned(),
+    }
 }
 
 /// Memory that had to be read from disk.
@@ -364,11 +421,12 @@ pub(super) fn page_faults(facts: &Facts<'_>) -> Option<Insight> {
     let at = group.stacks.first().map_or(String::new(), |share| facts.at(share.of));
     let times = plural(group.count, "time", "times");
     let title = format!("{who} waited {waited} for pages of memory to be read, {times}{at}");
-    let mut insight = Insight::new(InsightKind::PageFaults, group.total, title);
+    let cost = Cost::of_waits([group]);
+    let mut insight = facts.finding(InsightKind::PageFaults, &cost, title);
     let longest = longest(facts, group);
     insight
         .evidence
-        .push(format!("the longest took {longest}; files that are mapped, or swapping"));
+        .push(format!("the longest took {longest}; it was a file mapped into memory, or swapping"));
     insight.threads = threads;
     rank_by_rest(&mut insight, group);
     insight.stacks = group.stacks.iter().map(|share| share.of).collect();

@@ -1,10 +1,13 @@
 //! Rules about full channels: senders wait because the receiver is slow.
 
+use std::collections::BTreeMap;
+
 use trace_format::id::{SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
+use super::cost::Cost;
 use super::words::{Facts, is_part, percent, plural, time};
-use super::{Insight, InsightKind};
+use super::{Insight, InsightKind, MEASURED_MAX};
 use crate::reason::{Awaited, Reason};
 use crate::report::async_tasks::{AsyncTasks, AwaitGroup};
 
@@ -24,7 +27,7 @@ pub(super) fn full(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
         |it: &&AwaitGroup| it.awaited.awaited == Awaited::ChannelSend && it.one_of.is_empty();
     let groups = tasks.waits.iter().filter(is_sent);
     let worth = groups.filter(|group| facts.is_worth(group.total, FULL_THOUSANDTHS));
-    worth.map(|group| full_channel(facts, tasks, group)).collect()
+    worth.take(MEASURED_MAX).map(|group| full_channel(facts, tasks, group)).collect()
 }
 
 fn full_channel(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> Insight {
@@ -38,7 +41,8 @@ fn full_channel(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> In
         None => (String::new(), StackId(0)),
     };
     let title = format!("{who} waited {waited} for room in a {channel}, {times}{at}{why}");
-    let mut insight = Insight::new(InsightKind::FullChannel, group.total, title);
+    let cost = Cost::of_idles(group);
+    let mut insight = facts.finding(InsightKind::FullChannel, &cost, title);
     for waker in group.wakers.iter().take(SAID) {
         let share = percent(waker.total.0, group.total.0);
         let (site, at) = (waker.of.0, facts.own_at(waker.of.1));
@@ -76,31 +80,40 @@ fn what_task_does(
     }
     let share = percent(most, whole);
     if most == told.busy.0 {
-        return Some((format!("{name} receives, and was in polls for {share}"), StackId(0)));
+        return Some((
+            format!("{name} receives, and was in polls for {share} of its time"),
+            StackId(0),
+        ));
     }
     if most == told.ready_total.0 {
-        let what = format!("{name} receives, and was ready and not polled for {share}");
+        let what = format!("{name} receives, and was ready and not polled for {share} of its time");
         return Some((what, StackId(0)));
     }
     let idle = idle.filter(|group| group.awaited.awaited != Awaited::ChannelReceive)?;
     let what = facts.awaited((idle.stack, idle.awaited), &idle.one_of);
-    Some((format!("{name} receives, and waited for {what} {share} of the time"), idle.stack))
+    Some((format!("{name} receives, and waited for {what} for {share} of its time"), idle.stack))
 }
 
 /// Of a finding about threads that wait for room: who receives, and what it does instead.
 pub(super) fn name_receiver(facts: &Facts<'_>, insight: &mut Insight) {
     let place = insight.stacks.first();
-    let mut groups = facts
+    let groups = facts
         .lives
         .waits
         .by_resource
         .iter()
         .filter(|group| group.reason == Reason::ChannelSend && Some(&group.stack) == place);
-    let receiver = groups.find_map(|group| group.wakers.first()).map(|waker| waker.of.0);
-    let Some(thread) = receiver.filter(|_| insight.kind == InsightKind::FullChannel) else {
+    let wakers = groups.map(|group| &group.wakers).find(|wakers| !wakers.is_empty());
+    let Some(wakers) = wakers.filter(|_| insight.kind == InsightKind::FullChannel) else {
         return;
     };
-    let Some((what, stack)) = what_thread_does(facts, thread) else { return };
+    let mut receivers: BTreeMap<ThreadId, u64> = BTreeMap::new();
+    for waker in wakers {
+        let sum = receivers.entry(waker.of.0).or_default();
+        *sum = sum.saturating_add(waker.total.0);
+    }
+    let name = facts.worst(&Vec::from_iter(receivers), false);
+    let Some((what, stack)) = what_thread_does(facts, wakers[0].of.0, &name) else { return };
     insight.title += &format!(": {what}");
     if stack != StackId(0) {
         insight.stacks.insert(0, stack);
@@ -108,7 +121,9 @@ pub(super) fn name_receiver(facts: &Facts<'_>, insight: &mut Insight) {
 }
 
 /// What a thread did most, if that is not to wait for messages; and where.
-fn what_thread_does(facts: &Facts<'_>, thread: ThreadId) -> Option<(String, StackId)> {
+///
+/// - `name`: what it is called.
+fn what_thread_does(facts: &Facts<'_>, thread: ThreadId, name: &str) -> Option<(String, StackId)> {
     let lives = facts.lives;
     let life = lives.threads.iter().find(|life| life.thread == thread)?;
     let times = &life.times;
@@ -119,12 +134,15 @@ fn what_thread_does(facts: &Facts<'_>, thread: ThreadId) -> Option<(String, Stac
     if !is_part(most.0, whole, DOES_PERCENT) {
         return None;
     }
-    let (name, share) = (facts.thread(thread), percent(most.0, whole));
+    let share = percent(most.0, whole);
     if most == cpu {
-        return Some((format!("{name} receives, and computed for {share}"), StackId(0)));
+        return Some((
+            format!("{name} receives, and computed for {share} of its time"),
+            StackId(0),
+        ));
     }
     if most == ready {
-        let what = format!("{name} receives, and was ready without a CPU for {share}");
+        let what = format!("{name} receives, and was ready without a CPU for {share} of its time");
         return Some((what, StackId(0)));
     }
     if matches!(reason, Reason::ChannelReceive | Reason::Unseen | Reason::Futex) {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use trace_format::id::ThreadId;
 use trace_format::time::Nanos;
 
+use super::cost::Cost;
 use super::words::{Facts, count, is_part, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::ReasonKind;
@@ -66,19 +67,21 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &HashSet<ThreadId>) -> Op
         (InsightKind::CpusTaken, ", as other programs or a limit took them".to_owned())
     };
     let title = format!("{who} ready for {waited}{in_all} and had no CPU{why}");
-    let mut insight = Insight::new(kind, lost, title);
+    let ready = threads.iter().map(|life| (life.thread, life.times.ready.0));
+    let cost = Cost::of_threads(ready).at_once(facts.able_at_once());
+    let mut insight = facts.finding(kind, &cost, title);
     for life in threads.iter().take(3).filter(|life| life.times.ready.0 > 0) {
         let of = life.times.ready.0.saturating_add(life.times.cpu().0);
         let (name, share) = (facts.life(life), percent(life.times.ready.0, of));
         let put_off = plural(life.preemptions, "time", "times");
         let could = time(Nanos(of));
         insight.evidence.push(format!(
-            "{name} could run for {could}, {share} of it ready without a CPU; put off {put_off}",
+            "{name} could run for {could}, {share} of it ready without a CPU; it was put off its CPU {put_off}",
         ));
     }
     let used = facts.program_cpu() as f64 / facts.wall() as f64;
     insight.evidence.push(format!(
-        "the program used {used:.2} CPUs in the mean, of {}",
+        "the program used {used:.2} CPUs on average, of {}",
         count(lives.cpus_watched as u64)
     ));
     insight.threads = victims.iter().map(|life| life.thread).collect();
@@ -147,7 +150,8 @@ pub(super) fn one_thread(facts: &Facts<'_>) -> Option<Insight> {
     let share = percent(own, cpu);
     let threads: Vec<_> = idle.iter().map(|life| life.thread).collect();
     let title = format!("{name} did {share} of the work, while {} waited", facts.all(&idle));
-    let mut insight = Insight::new(InsightKind::OneThread, facts.explained_by(own), title);
+    let cost = facts.cpu_cost([(worker.thread, own)]);
+    let mut insight = facts.finding(InsightKind::OneThread, &cost, title);
     insight.evidence.push(format!(
         "{name} was on a CPU for {}, {} of the trace",
         time(Nanos(own)),

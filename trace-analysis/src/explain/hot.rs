@@ -83,8 +83,8 @@ pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
     let (who, spent) = (facts.threads(&threads), time(Nanos(most.nanos)));
     let (share, at) = (percent(most.nanos, cpu), facts.in_function(most.stack.1));
     let title = format!("{who} spent {spent} of CPU time in {at}: {share} of all");
-    let lost = facts.explained_by(most.nanos);
-    let mut insight = Insight::new(InsightKind::HotFunction, lost, title);
+    let cost = facts.cpu_cost(most.threads.iter().map(|(thread, nanos)| (*thread, *nanos)));
+    let mut insight = facts.finding(InsightKind::HotFunction, &cost, title);
     let of = plural(samples, "sample", "samples");
     let found = count(most.samples);
     insight

@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use trace_format::call::CallClass;
-use trace_format::id::{CallId, ResourceId, StackId};
+use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
+use super::cost::Cost;
 use super::stuck;
-use super::words::{Facts, moment, percent, plural, time};
-use super::{Insight, InsightKind};
+use super::words::{Facts, count, holds, moment, percent, plural, time};
+use super::{Insight, InsightKind, MEASURED_MAX};
 use crate::reason::Reason;
-use crate::report::life::{Holder, Share, Times, WaitGroup, merged, saturating_sum};
+use crate::report::life::{Holder, Share, TOP, Times, WaitGroup, merged, saturating_sum};
 
 /// A lock costs something if threads waited for it for this part of the trace's time, in
 /// thousandths. Several threads wait at once, so this is less than it sounds.
@@ -38,11 +39,15 @@ pub(super) fn contended(facts: &Facts<'_>) -> Vec<Insight> {
         let place = if group.resource == ResourceId(0) { group.stack } else { StackId(0) };
         locks.entry((group.resource, place)).or_default().push(group);
     }
-    locks.into_values().filter_map(|groups| contended_lock(facts, &groups)).collect()
+    let mut locks: Vec<_> = locks.into_values().collect();
+    locks.sort_by_key(|groups| Reverse(saturating_sum(groups.iter().map(|it| it.total.0))));
+    locks.truncate(MEASURED_MAX);
+    locks.into_iter().filter_map(|groups| contended_lock(facts, groups)).collect()
 }
 
-fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
-    let groups: Vec<_> = groups.iter().map(|group| ended(facts, group)).collect();
+fn contended_lock(facts: &Facts<'_>, groups: Vec<&WaitGroup>) -> Option<Insight> {
+    let unended: Vec<_> = groups.iter().copied().flat_map(|it| stuck::unended(facts, it)).collect();
+    let groups: Vec<_> = groups.into_iter().map(|group| ended(facts, group)).collect();
     let total = Nanos(saturating_sum(groups.iter().map(|group| group.total.0)));
     let main = groups.iter().max_by_key(|group| group.total)?;
     if !facts.is_worth(total, LOCK_THOUSANDTHS) {
@@ -58,7 +63,8 @@ fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
     let (waited, times) = (time(total), plural(count, "time", "times"));
     let who = facts.threads(&waiters);
     let title = format!("{who} waited {waited} for one {lock}, {times}{at}{why}");
-    let mut insight = Insight::new(kind, total, title);
+    let cost = Cost::of_waits(groups.iter().map(|group| &**group)).except(unended);
+    let mut insight = facts.finding(kind, &cost, title);
     // `ended` copies only groups with waits that never ended.
     insight.evidence = evidence(facts, main, matches!(main, Cow::Owned(_)));
     insight.threads = main.holders.iter().map(|holder| holder.thread).collect();
@@ -121,7 +127,7 @@ pub(super) fn lock_word(reason: Reason) -> &'static str {
 fn blame(facts: &Facts<'_>, group: &WaitGroup) -> (InsightKind, String) {
     let (holders, (free, whole)) = (&group.holders, group.free_share());
     if free.0 > whole.0 / 2 {
-        let why = ": it was free, and who was woken for it had no CPU".to_owned();
+        let why = ": it was free, and the thread woken for it had no CPU".to_owned();
         return (InsightKind::HolderPreempted, why);
     }
     let held = saturating_sum(holders.iter().map(|holder| holder.held.0));
@@ -132,16 +138,27 @@ fn blame(facts: &Facts<'_>, group: &WaitGroup) -> (InsightKind, String) {
     let Some(worst) = holders.first().filter(|_| held > 0) else {
         return (InsightKind::LockContention, String::new());
     };
-    let name = facts.thread(worst.thread);
     if times.ready.0 >= held / 2 {
-        return (InsightKind::HolderPreempted, ": who held it had no CPU".to_owned());
+        return (InsightKind::HolderPreempted, ": the thread that held it had no CPU".to_owned());
     }
     if away >= held / 2
         && let Some(what) = slow_doing(worst)
     {
-        return (InsightKind::SlowHolder, format!(": {name} {what} while it held it"));
+        let who = to_blame(facts, holders, &what);
+        return (InsightKind::SlowHolder, format!(": {who} {what} while it held it"));
     }
     (InsightKind::LockContention, String::new())
+}
+
+/// Who is named for what holders did: the worst of them, or one of those that were as bad.
+fn to_blame(facts: &Facts<'_>, holders: &[Holder], what: &str) -> String {
+    // A thread may have given the lock up at several places.
+    let mut caused: BTreeMap<ThreadId, u64> = BTreeMap::new();
+    for holder in holders.iter().filter(|it| slow_doing(it).as_deref() == Some(what)) {
+        let sum = caused.entry(holder.thread).or_default();
+        *sum = sum.saturating_add(holder.caused.0);
+    }
+    facts.worst(&Vec::from_iter(caused), holders.len() >= TOP)
 }
 
 /// What a holder mostly did instead of running: `slept`, `was in fsync`, `waited (channel send)`.
@@ -173,7 +190,7 @@ fn evidence(facts: &Facts<'_>, group: &WaitGroup, has_unended: bool) -> Vec<Stri
     if free.0 > 0 && free.0 >= whole.0 / FREE_PART {
         let share = percent(free.0, whole.0);
         evidence.push(format!(
-            "it was free for {share} of the waiting, while who was woken for it had no CPU"
+            "it was free for {share} of the waiting, while the thread woken for it had no CPU"
         ));
     }
     if group.holders.is_empty() {
@@ -184,7 +201,7 @@ fn evidence(facts: &Facts<'_>, group: &WaitGroup, has_unended: bool) -> Vec<Stri
         }
     }
     if group.waiters_max > 1 {
-        let most = group.waiters_max;
+        let most = count(group.waiters_max.into());
         let others = if has_unended { ", with those that never got it" } else { "" };
         evidence.push(format!("up to {most} threads waited for it at once{others}"));
     }
@@ -206,7 +223,7 @@ fn held_by(facts: &Facts<'_>, holder: &Holder, (part, whole): (Nanos, Nanos)) ->
     if held == 0 {
         return line;
     }
-    line += &format!("; it held it up to {}", time(holder.held_max));
+    line += &format!("; {}", holds(holder.count, holder.held_max, holder.held));
     let mut parts = vec![(times.running, "running"), (times.ready, "ready without a CPU")];
     parts.push((times.in_calls, "in system calls"));
     parts.push((times.unknown, "unknown"));
@@ -216,7 +233,7 @@ fn held_by(facts: &Facts<'_>, holder: &Holder, (part, whole): (Nanos, Nanos)) ->
     let parts: Vec<_> =
         parts.iter().map(|(time, what)| format!("{what} {}", percent(time.0, held))).collect();
     if !parts.is_empty() {
-        line += &format!(", meanwhile {}", parts.join(", "));
+        line += &format!(": {}", parts.join(", "));
     }
     let away = times.blocked().0.saturating_add(times.in_calls.0);
     let call = holder.slow_call.info().filter(|_| holder.slow_call != CallId(0));
@@ -231,12 +248,13 @@ pub(super) fn full_channels(facts: &Facts<'_>) -> Vec<Insight> {
     let groups = facts.lives.waits.by_resource.iter();
     let groups = groups.filter(|group| group.reason == Reason::ChannelSend);
     let worth = groups.filter(|group| facts.is_worth(group.total, CHANNEL_THOUSANDTHS));
-    let insights = worth.map(|group| {
+    let insights = worth.take(MEASURED_MAX).map(|group| {
         let senders: Vec<_> = group.waiters.iter().map(|share| share.of).collect();
         let (who, at) = (facts.threads(&senders), facts.at(group.stack));
         let (waited, times) = (time(group.total), plural(group.count, "time", "times"));
         let title = format!("{who} waited {waited} for room in a channel, {times}{at}");
-        let mut insight = Insight::new(InsightKind::FullChannel, group.total, title);
+        let cost = Cost::of_waits([group]);
+        let mut insight = facts.finding(InsightKind::FullChannel, &cost, title);
         for waker in group.wakers.iter().take(HOLDERS_SAID) {
             let share = percent(waker.total.0, group.total.0);
             let (name, at) = (facts.thread(waker.of.0), facts.at(waker.of.1));

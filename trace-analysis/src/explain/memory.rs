@@ -53,7 +53,7 @@ pub(super) fn loss(facts: &Facts<'_>) -> Vec<Insight> {
     }
     if facts.lives.lost_records > 0 {
         let title = format!("{} lost by the kernel", were(facts.lives.lost_records, "record"));
-        let evidence = "who ran when is unknown for some time after each loss";
+        let evidence = "for some time after each loss it is unknown which threads ran";
         add(title, evidence, "threads");
     }
     if facts.lives.unreadable > 0 {
@@ -112,11 +112,18 @@ fn allocation_rate(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
         count(rate(number)),
         bytes(rate(sum)),
     );
-    let lost = facts.explained_by(cost.min(cpu));
-    let mut insight = Insight::new(InsightKind::AllocationRate, lost, title);
+    let mut insight = match is_timed {
+        true => {
+            let share = cost.min(cpu) as f64 / cpu as f64;
+            let times = facts.lives.threads.iter();
+            let times = times.map(|it| (it.thread, (it.times.cpu().0 as f64 * share) as u64));
+            facts.finding(InsightKind::AllocationRate, &facts.cpu_cost(times), title)
+        }
+        false => Insight::new(InsightKind::AllocationRate, Nanos(cost.min(cpu)), title),
+    };
     let each = plural(sum / number.max(1), "byte", "bytes");
     insight.evidence.push(format!(
-        "{each} each in the mean; to allocate and free takes some {ALLOCATION_NANOS} ns or more: a \
+        "{each} each on average; to allocate and free takes some {ALLOCATION_NANOS} ns or more: a \
          buffer that is used again takes none"
     ));
     let next = places.iter().skip(1).take(2);

@@ -3,13 +3,15 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! Worst is what explains most of the time that was looked at; what many threads lost at once
-//! counts as that time at most.
+//! Worst is what explains most of the time that was looked at: what would not have passed without
+//! it. `measure` (private) is that measure, the same for all findings, and `cost` what it measures.
 //!
 //! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `processes`,
-//!   `memory`, `tasks`, `async_tasks`, `backlog`, `path` (private): the rules, with their limits.
-//!   `path` and `calls::busy` come last: they say nothing of a cause that another rule has named.
-//! - `unseen`: what another recording would show. `functions`: where CPU time is, finding or not.
+//!   `memory`, `tasks`, `async_tasks`, `backlog`, `own_waits`, `path` (private): the rules, with
+//!   their limits. `calls::busy`, `own_waits` and `path` come last, in this order: they say nothing
+//!   of a cause that another rule has named.
+//! - `unseen`: what another recording would show. `functions`: where CPU time is, `top_waits`: what
+//!   held threads and tasks up the most, finding or not.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -21,32 +23,42 @@ use trace_format::time::Nanos;
 
 use crate::report::Report;
 use crate::time::Moment;
-use crate::timeline::main_thread;
 use crate::trace::Trace;
 
 mod async_tasks;
 mod backlog;
 mod calls;
 mod channels;
+mod cost;
 mod cpus;
 mod hot;
 mod locks;
+mod measure;
 mod memory;
+mod own_waits;
 mod path;
 mod processes;
 mod spinning;
 mod stopped;
 mod stuck;
 mod tasks;
+mod top_waits;
 mod unseen;
 mod words;
 
 pub use hot::{FunctionShare, functions};
+pub use top_waits::{TopWaits, top_waits};
 pub use unseen::{Unseen, unseen};
+
+use measure::Measure;
 use words::Facts;
 
 /// Maximum number of findings of one kind: the worst tell the story.
 const OF_A_KIND_MAX: usize = 3;
+
+/// Maximum number of findings of one rule that are measured: those in which threads and tasks lost
+/// most time together.
+const MEASURED_MAX: usize = 64;
 
 /// Maximum number of stacks that a finding has: the first say where to look.
 const STACKS_MAX: usize = 16;
@@ -83,7 +95,8 @@ pub enum InsightKind {
     ChildProcesses,
     /// One thread works, and the others wait.
     OneThread,
-    /// The main thread waited, through other threads and tasks, for one that slept or waited.
+    /// The main thread slept or waited itself for most of the time, or it waited, through other
+    /// threads and tasks, for one that did.
     CriticalPath,
     /// One function has most of the CPU time.
     HotFunction,
@@ -154,9 +167,13 @@ impl InsightKind {
 pub struct Insight {
     /// What it is about.
     pub kind: InsightKind,
-    /// How much time it explains, of the time that was looked at or of threads, as far as that can
-    /// be told: what findings are ordered by.
+    /// How much of the time that was looked at it explains: what would not have passed without it,
+    /// as far as can be told. Findings are ordered by it.
     pub lost: Nanos,
+    /// What threads and tasks lost to it together: orders what explains the same.
+    pub(crate) together: Nanos,
+    /// Whether the program's critical path goes another way.
+    pub(crate) is_beside: bool,
     /// It in one sentence.
     pub title: String,
     /// What shows it, in sentences, the strongest first.
@@ -182,7 +199,9 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     let Report { lives, async_tasks: tasks, heap, slow_tasks: slow, tasks_by_name: _ } = report;
     let tables = trace.file.tables();
     let shared = words::shared_names(tables);
-    let facts = Facts::new(tables, lives, trace.symbols, &shared);
+    let names = Facts::new(tables, lives, trace.symbols, &shared);
+    let measure = Measure::new(names, tasks.as_ref());
+    let facts = names.measured_by(&measure);
     let mut insights = memory::loss(&facts);
     insights.extend(stopped::stopped(&facts));
     insights.extend(stuck::in_locks(&facts));
@@ -197,7 +216,7 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(calls::chatty(&facts));
     insights.extend(calls::sleep_loops(&facts));
     insights.extend(calls::page_faults(&facts));
-    let mut children = processes::children(&facts, main_thread(facts.tables));
+    let mut children = processes::children(&facts, measure.root());
     children.iter_mut().for_each(|it| path::name_chain(&facts, tasks.as_ref(), it));
     insights.extend(children);
     insights.extend(heap.iter().flat_map(|heap| memory::all(&facts, heap)));
@@ -212,8 +231,23 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     let busy = calls::busy(&facts, &insights);
     insights.extend(busy);
     let mut insights = worst_of_each(&facts, insights);
+    insights.extend(own_waits::of_main(&facts, &insights));
     insights.extend(path::cause(&facts, tasks.as_ref(), &insights));
-    worst_of_each(&facts, insights)
+    let mut insights = worst_of_each(&facts, insights);
+    say_what_lies_beside(&facts, &mut insights);
+    insights
+}
+
+/// Says of findings that explain next to nothing why they do not.
+fn say_what_lies_beside(facts: &Facts<'_>, insights: &mut [Insight]) {
+    let Some(root) = facts.measure.and_then(Measure::root) else { return };
+    let who = facts.thread(root);
+    for insight in insights.iter_mut().filter(|insight| insight.is_beside) {
+        insight.evidence.push(format!(
+            "without it {who} would have taken nearly as long: what {who} waited for meanwhile \
+             was something else"
+        ));
+    }
 }
 
 /// The worst findings of each kind, worst first, with as much as is shown of them.
@@ -224,9 +258,14 @@ fn worst_of_each(facts: &Facts<'_>, mut insights: Vec<Insight>) -> Vec<Insight> 
         InsightKind::Stopped => 1,
         _ => 2,
     };
-    // Many threads may lose at once: no finding explains more than the time that was looked at.
+    // A request may have begun before what was looked at.
     let explains = |it: &Insight| it.lost.0.min(facts.wall());
-    insights.sort_by_key(|it| (rank(it.kind), Reverse(explains(it)), Reverse(it.lost), it.kind));
+    // What explains nothing is told by how much was lost to it beside the path.
+    let beside = |it: &Insight| if it.lost.0 == 0 { it.together.0 } else { 0 };
+    insights.sort_by_key(|it| {
+        let worst = Reverse((explains(it), it.lost, beside(it)));
+        (rank(it.kind), worst, it.kind, Reverse(it.together))
+    });
     let mut kept: Vec<Insight> = Vec::new();
     for mut insight in insights {
         insight.limit();
@@ -244,6 +283,8 @@ impl Insight {
         Self {
             kind,
             lost,
+            together: lost,
+            is_beside: false,
             title,
             evidence: Vec::new(),
             threads: Vec::new(),

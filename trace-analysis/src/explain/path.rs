@@ -2,19 +2,19 @@
 //! however many other threads. Or another thread that no thread of the trace made: the one in which
 //! a test runs.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use trace_format::id::{SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, is_part, percent, time};
+use super::measure::Measure;
+use super::words::{Facts, count, is_part, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::{Await, Awaited, Reason};
 use crate::report::async_tasks::AsyncTasks;
 use crate::report::life::saturating_sum;
-use crate::report::path::{
-    Actor, CriticalPath, HandOver, PathDoing, PathFacts, PathStep, WaitsFor,
-};
+use crate::report::path::{Actor, CriticalPath, HandOver, PathDoing, PathStep, WaitsFor, Without};
 use crate::timeline::main_thread;
 
 /// One cause is a finding from this part on of the main thread's time, in thousandths.
@@ -30,6 +30,13 @@ const OTHER_PERCENT: u64 = 10;
 /// A thread that computes is a cause if all its time on CPUs and ready, wherever in its life, is at
 /// least this part of its time on the path, in per cents: there short waits look like work.
 const ABLE_PERCENT: u64 = 70;
+
+/// A thread waits all the time, each time for too short to be on the path, if that is at least this
+/// part of what seems to be its work, in per cents.
+const SHORT_PERCENT: u64 = 50;
+
+/// Maximum number of places that are named at which one waits for one kind of thing.
+const PLACES_SAID: usize = 3;
 
 /// Another finding tells a cause if it explains at least the cause's time divided by this.
 const TOLD_PART: u64 = 4;
@@ -47,13 +54,16 @@ enum Party {
     Tasks(SiteId),
 }
 
-/// All time of the path in which one party did one thing.
+/// All time of the path in which one party did one kind of thing.
 #[derive(Debug)]
 struct Cause {
     party: Party,
+    /// Of waiting, what was done where most of it was.
     doing: PathDoing,
     total: u64,
     longest: PathStep,
+    /// Where it waited, and for how long, the most time first; empty of work.
+    places: Vec<(String, u64)>,
 }
 
 /// What rules look at, with the async tasks.
@@ -96,10 +106,8 @@ pub(super) fn name_chain(facts: &Facts<'_>, tasks: Option<&AsyncTasks>, insight:
 
 impl PathWords<'_, '_> {
     fn path_of(&self, main: ThreadId) -> CriticalPath {
-        let facts = self.facts;
-        let is_task_end = |stack| facts.is_task_end(stack);
-        let (lives, tasks) = (facts.lives, self.tasks);
-        CriticalPath::of(PathFacts { lives, tasks, is_task_end: &is_task_end }, main)
+        let graph = self.facts.measure.map(Measure::graph);
+        graph.map_or_else(CriticalPath::default, |graph| graph.path(main, Without::NOTHING))
     }
 
     fn cause_of(&self, told: &[Insight], main: ThreadId) -> Option<Insight> {
@@ -107,7 +115,9 @@ impl PathWords<'_, '_> {
         let path = self.path_of(main);
         let life = facts.lives.threads.iter().find(|life| life.thread == main)?;
         let whole = life.end.0.saturating_sub(life.begin.0);
-        let causes = self.causes(&path, life.begin);
+        let mut causes = self.causes(&path, life.begin);
+        causes.iter_mut().for_each(|cause| self.see_short_waits(cause));
+        causes.sort_by_key(|cause| (Reverse(cause.total), cause.party, cause.doing));
         let cause = causes.iter().find(|cause| cause.party != Party::Thread(main))?;
         let is_main = u128::from(cause.total) * 1000
             >= u128::from(facts.wall()) * u128::from(CAUSE_THOUSANDTHS);
@@ -155,26 +165,75 @@ impl PathWords<'_, '_> {
         }
     }
 
-    /// What the path consists of, from `begin` on, the most time first.
+    /// What the path consists of, from `begin` on.
     fn causes(&self, path: &CriticalPath, begin: Nanos) -> Vec<Cause> {
+        let mut causes: Vec<Cause> = Vec::new();
+        for place in self.by_place(path, begin) {
+            let is_alike = |it: &&mut Cause| it.party == place.party && kind(it) == kind(&place);
+            match causes.iter_mut().find(is_alike) {
+                Some(known) => {
+                    known.total = known.total.saturating_add(place.total);
+                    known.places.extend(place.places);
+                }
+                None => causes.push(place),
+            }
+        }
+        causes
+    }
+
+    /// The same, each place apart, the most time first.
+    fn by_place(&self, path: &CriticalPath, begin: Nanos) -> Vec<Cause> {
         let mut places: HashMap<(Party, Option<WaitsFor>, String), Cause> = HashMap::new();
         for step in &path.steps {
             let (reason, at) = match step.doing {
-                PathDoing::Working => (None, String::new()),
                 PathDoing::Waiting(reason, stack) => (Some(reason), self.facts.own_at(stack)),
+                _ => (None, String::new()),
             };
             let nanos = step.to.0.saturating_sub(step.from.max(begin).0);
             let (party, doing) = (self.party(step.actor), step.doing);
-            let new = Cause { party, doing, total: 0, longest: *step };
+            let new = Cause { party, doing, total: 0, longest: *step, places: Vec::new() };
             let cause = places.entry((party, reason, at)).or_insert(new);
             cause.total = cause.total.saturating_add(nanos);
             if nanos > cause.longest.to.0 - cause.longest.from.0 {
                 (cause.longest, cause.doing) = (*step, doing);
             }
         }
-        let mut causes: Vec<_> = places.into_values().collect();
-        causes.sort_by_key(|cause| (std::cmp::Reverse(cause.total), cause.party, cause.doing));
+        let causes = places.into_iter().map(|((_, reason, at), cause)| {
+            let places = reason.map(|_| (at, cause.total)).into_iter().collect();
+            Cause { places, ..cause }
+        });
+        let mut causes: Vec<_> = causes.collect();
+        causes.sort_by_key(|cause| (Reverse(cause.total), cause.party, cause.doing));
         causes
+    }
+
+    /// Each wait of a thread may be too short for the path, and yet it waits all the time.
+    fn see_short_waits(&self, cause: &mut Cause) {
+        let (Party::Thread(thread), PathDoing::Working) = (cause.party, cause.doing) else {
+            return;
+        };
+        let lives = self.facts.lives;
+        let life = lives.threads.iter().find(|life| life.thread == thread);
+        let times = life.map(|life| life.times).unwrap_or_default();
+        let long = |reason| {
+            let waits = lives.long_waits(thread).iter().filter(move |it| it.reason == reason);
+            saturating_sum(waits.map(|wait| wait.nanos().0))
+        };
+        let short = times.reasons().into_iter();
+        let short = short.map(|(reason, time)| (time.0.saturating_sub(long(reason)), reason));
+        let Some((short, reason)) = short.max() else { return };
+        let apart = self.facts.measure.map_or(0, |measure| measure.outside_long_waits(thread));
+        if !is_part(short, apart, SHORT_PERCENT) {
+            return;
+        }
+        let part = short as f64 / apart.max(1) as f64;
+        cause.total = (cause.total as f64 * part.min(1.0)) as u64;
+        let groups = lives.waits.by_thread.iter();
+        let mut groups = groups.filter(|it| it.thread == thread && it.reason == reason);
+        let stack = groups.next().and_then(|group| group.stacks.first());
+        let stack = stack.map_or(StackId(0), |share| share.of);
+        cause.doing = PathDoing::Waiting(WaitsFor::Thread(reason), stack);
+        cause.places = vec![(self.facts.own_at(stack), cause.total)];
     }
 
     /// Whether the cause can be helped: a thread or task that works alone, or that waits for
@@ -182,6 +241,10 @@ impl PathWords<'_, '_> {
     fn is_worth(&self, cause: &Cause) -> bool {
         match cause.doing {
             PathDoing::Working => self.works_alone(cause),
+            PathDoing::LeftOut => false,
+            PathDoing::Waiting(WaitsFor::Thread(Reason::SocketRead), stack) => {
+                !self.facts.accepts(stack)
+            }
             PathDoing::Waiting(WaitsFor::Thread(reason), _) => can_be_helped(reason),
             PathDoing::Waiting(WaitsFor::Task(awaited), stack) => match awaited.awaited {
                 Awaited::Timer | Awaited::File | Awaited::Pipe | Awaited::Process => true,
@@ -227,7 +290,7 @@ impl PathWords<'_, '_> {
         let (who, whose) = (self.name(cause.party), facts.thread(main));
         let (share, total) = (percent(cause.total, whole), time(Nanos(cause.total)));
         let (kind, lost, did) = match cause.doing {
-            PathDoing::Working => {
+            PathDoing::Working | PathDoing::LeftOut => {
                 // All that one after the other worked: side by side it would take less.
                 let others = saturating_sum(others.iter().map(|other| other.total));
                 let lost = cause.total.saturating_add(others);
@@ -238,10 +301,15 @@ impl PathWords<'_, '_> {
                     Reason::Sleep => "which slept".to_owned(),
                     reason => format!("which waited ({})", reason.name()),
                 };
-                (InsightKind::CriticalPath, cause.total, did + &facts.at(stack))
+                (
+                    InsightKind::CriticalPath,
+                    cause.total,
+                    did + &facts.at(stack) + &more_places(cause),
+                )
             }
             PathDoing::Waiting(WaitsFor::Task(awaited), stack) => {
-                let did = format!("which waited for {}", facts.awaited((stack, awaited), &[]));
+                let what = facts.awaited((stack, awaited), &[]);
+                let did = format!("which waited for {what}{}", more_places(cause));
                 (InsightKind::CriticalPath, cause.total, did)
             }
         };
@@ -249,6 +317,10 @@ impl PathWords<'_, '_> {
         let title = format!("{share} of {whose}'s {spent} depend on {who}, {did}: {total}");
         let mut insight = Insight::new(kind, Nanos(lost), title);
         insight.evidence.push(self.chain_line(chain));
+        for (at, total) in cause.places.iter().take(PLACES_SAID).filter(|_| cause.places.len() > 1)
+        {
+            insight.evidence.push(format!("{}{at}", time(Nanos(*total))));
+        }
         if let (PathDoing::Working, Party::Thread(thread)) = (cause.doing, cause.party) {
             insight.evidence.extend(computed(facts, thread));
         }
@@ -267,7 +339,7 @@ impl PathWords<'_, '_> {
         let stacks = chain.iter().rev().map(|hand| hand.stack);
         insight.stacks = match cause.doing {
             PathDoing::Waiting(_, stack) => std::iter::once(stack).chain(stacks).collect(),
-            PathDoing::Working => stacks.collect(),
+            PathDoing::Working | PathDoing::LeftOut => stacks.collect(),
         };
         insight.stacks.retain(|stack| *stack != StackId(0));
         insight.at = Some(cause.longest.from.into());
@@ -319,9 +391,28 @@ impl PathWords<'_, '_> {
 /// Whether somebody can do something about a thread's waiting: it is neither for work to come nor
 /// for the world to ask for something.
 fn can_be_helped(reason: Reason) -> bool {
-    use Reason::{PageFault, PipeRead, PipeWrite, Process, ProcessStart, Sleep};
+    use Reason::{PageFault, PipeRead, PipeWrite, Process, ProcessStart, Read, Sleep, Write};
+    use Reason::{SocketRead, SocketWrite};
     let is_process = matches!(reason, Process | ProcessStart);
-    is_process || reason.is_file() || matches!(reason, Sleep | PageFault | PipeRead | PipeWrite)
+    let is_stream =
+        matches!(reason, PipeRead | PipeWrite | SocketRead | SocketWrite | Read | Write);
+    is_process || is_stream || reason.is_file() || matches!(reason, Sleep | PageFault)
+}
+
+/// What one waits for, of waiting.
+fn kind(cause: &Cause) -> Option<WaitsFor> {
+    match cause.doing {
+        PathDoing::Waiting(what, _) => Some(what),
+        PathDoing::Working | PathDoing::LeftOut => None,
+    }
+}
+
+/// ` and 2 more places`, if most of the waiting was there.
+fn more_places(cause: &Cause) -> String {
+    match cause.places.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {}", plural(more as u64, "more place", "more places")),
+    }
 }
 
 /// The threads that no thread of the trace made, the one that the process began with first.
@@ -340,7 +431,7 @@ fn names(insight: &Insight, cause: &Cause) -> bool {
         matches!(insight.kind, InsightKind::CpusTaken | InsightKind::Oversubscribed);
     let is_place = match cause.doing {
         PathDoing::Waiting(_, stack) => insight.stacks.contains(&stack),
-        PathDoing::Working => false,
+        PathDoing::Working | PathDoing::LeftOut => false,
     };
     let is_party = match cause.party {
         Party::Thread(thread) => insight.threads.first() == Some(&thread),
@@ -363,6 +454,6 @@ fn computed(facts: &Facts<'_>, thread: ThreadId) -> Option<String> {
     let used = facts.program_cpu() as f64 / facts.wall() as f64;
     let cpus = count(lives.cpus_watched as u64);
     let name = facts.thread(thread);
-    let program = format!("the program used {used:.2} CPUs in the mean, of {cpus}");
+    let program = format!("the program used {used:.2} CPUs on average, of {cpus}");
     Some(format!("{name} was on a CPU for {cpu}{ready}; {program}"))
 }

@@ -1,15 +1,17 @@
 //! A rule about threads that wait for other processes.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use trace_format::id::{StackId, ThreadId};
 use trace_format::time::Nanos;
 
+use super::cost::Cost;
 use super::words::{Facts, count, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::Reason;
 use crate::report::children;
-use crate::report::life::{Share, WaitGroup, saturating_sum};
+use crate::report::life::{Sum, WaitGroup, saturating_sum};
 
 /// Processes that were waited for this part of the trace's time, in thousandths.
 const WAITED_THOUSANDTHS: u64 = 100;
@@ -47,57 +49,126 @@ fn tell(facts: &Facts<'_>, groups: &[&WaitGroup], total: Nanos) -> Insight {
     let threads: Vec<_> = groups.iter().map(|group| group.thread).collect();
     let longest = groups.iter().filter_map(|group| group.longest.first());
     let longest = longest.max_by_key(|wait| wait.duration);
-    let mut places: Vec<_> = groups.iter().flat_map(|group| &group.stacks).collect();
-    places.sort_by_key(|share| (std::cmp::Reverse(share.total), share.of));
+    let mut stacks: Vec<_> = groups.iter().flat_map(|group| &group.stacks).collect();
+    stacks.sort_by_key(|share| (Reverse(share.total), share.of));
     let children = children_of(facts, &threads);
     let children = plural(children.max(1), "child process", "child processes");
     let who = facts.threads(&threads);
     let max =
         longest.map_or_else(String::new, |wait| format!(", the longest {},", facts.took(wait)));
-    let by_place = by_place(facts, &places);
-    let at = by_place.first().map_or("", |(at, ..)| at.as_str());
+    let whose: HashSet<_> = threads.iter().copied().collect();
+    let by_place = by_place(facts, &whose);
+    let at = mostly(&by_place);
     let title = format!("{who} waited {} for {children}{max}{at}", time(total));
     let title = title.trim_end_matches(',').to_owned();
-    let mut insight = Insight::new(InsightKind::ChildProcesses, total, title);
-    let whose: HashSet<_> = threads.iter().copied().collect();
+    let cost = Cost::of_waits(groups.iter().copied());
+    let mut insight = facts.finding(InsightKind::ChildProcesses, &cost, title);
     let lives = facts.lives.threads.iter().filter(|life| whose.contains(&life.thread));
     let whole = saturating_sum(lives.map(|life| life.times.total().0));
     let their = if threads.len() == 1 { "its" } else { "their" };
     let share = percent(total.0, whole);
     insight
         .evidence
-        .push(format!("{share} of {their} time; what the processes did is not recorded"));
-    for (at, long, waits) in by_place.iter().take(PLACES_SAID).filter(|_| by_place.len() > 1) {
-        let (long, waits) = (time(*long), plural(*waits, "wait", "waits"));
-        insight.evidence.push(format!("{long} in {waits}{at}"));
+        .push(format!("{share} of {their} time; what the processes did is not in this trace"));
+    for it in by_place.iter().take(PLACES_SAID).filter(|_| by_place.len() > 1) {
+        let (long, waits) = (time(it.total), plural(it.waits, "wait", "waits"));
+        let those = if it.is_start { " for those" } else { "" };
+        insight.evidence.push(format!("{long} in {waits}{those}{}", it.at()));
     }
     insight.evidence.extend(started(facts, &whose));
     insight.threads = threads;
-    insight.stacks = places.iter().map(|share| share.of).collect();
+    insight.stacks = stacks.iter().map(|share| share.of).collect();
     insight.stacks.retain(|stack| *stack != StackId(0));
     insight.at = longest.map(|wait| wait.begin);
     insight.command = "blocked --by stack".to_owned();
     insight
 }
 
-/// The places as they are said, each once, with how long and how often was waited there; the most
-/// time first.
-fn by_place(facts: &Facts<'_>, stacks: &[&Share<StackId>]) -> Vec<(String, Nanos, u64)> {
-    let mut sums: HashMap<String, (u64, u64)> = HashMap::new();
-    for share in stacks {
-        let (total, waits) = sums.entry(facts.own_at(share.of)).or_default();
-        *total = total.saturating_add(share.total.0);
-        *waits += share.count;
+/// What is told together, as it was done at one place.
+struct AtPlace {
+    /// `app::f (src/app.rs:13)`, and who called it where several do; empty if it is not known.
+    place: String,
+    /// Whether processes were started there and waited for elsewhere.
+    is_start: bool,
+    total: Nanos,
+    waits: u64,
+}
+
+impl AtPlace {
+    /// ` at app::f (src/app.rs:13)`, or ` started at ...`; nothing if it is not known.
+    fn at(&self) -> String {
+        match (self.place.as_str(), self.is_start) {
+            ("", _) => String::new(),
+            (place, true) => format!(" started at {place}"),
+            (place, false) => format!(" at {place}"),
+        }
     }
-    let places = sums.into_iter().map(|(at, (total, waits))| (at, Nanos(total), waits));
+}
+
+/// The waiting of these threads by the place where the processes were started; by where they were
+/// waited for if that is not known. The most time first.
+fn by_place(facts: &Facts<'_>, threads: &HashSet<ThreadId>) -> Vec<AtPlace> {
+    let waits = &facts.lives.fine.children.waits;
+    let waits = waits.iter().filter(|it| threads.contains(&it.thread));
+    told_apart(waits.map(|it| {
+        let (started, waited) = (facts.own_path(it.started), facts.own_path(it.stack));
+        let is_start = !started.is_empty() && started.first() != waited.first();
+        (is_start, if started.is_empty() { waited } else { started }, it.sum)
+    }))
+}
+
+/// Puts together what was done at one place. A function that several others call to run a process
+/// is several places: the first of its callers that differ tells them apart.
+///
+/// - `paths`: of each place the program's own functions, innermost first.
+fn told_apart(paths: impl Iterator<Item = (bool, Vec<String>, Sum)>) -> Vec<AtPlace> {
+    let mut sums: HashMap<(bool, Vec<String>), Sum> = HashMap::new();
+    for (is_start, path, sum) in paths {
+        sums.entry((is_start, path)).or_default().merge(sum);
+    }
+    // Of each innermost function what all its paths begin with.
+    let mut common: HashMap<&str, &[String]> = HashMap::new();
+    for (_, path) in sums.keys() {
+        let Some(first) = path.first() else { continue };
+        let known = common.entry(first).or_insert(path);
+        let same = known.iter().zip(path).take_while(|(one, other)| one == other).count();
+        *known = &known[..same];
+    }
+    let mut told: HashMap<(bool, String), Sum> = HashMap::new();
+    for ((is_start, path), sum) in &sums {
+        let first = path.first().map_or("", String::as_str);
+        let caller = common.get(first).and_then(|common| path.get(common.len()));
+        let place = match caller {
+            Some(caller) => format!("{first}, called at {caller}"),
+            None => first.to_owned(),
+        };
+        told.entry((*is_start, place)).or_default().merge(*sum);
+    }
+    let places = told.into_iter().map(|((is_start, place), sum)| {
+        let Sum { count: waits, total } = sum;
+        AtPlace { place, is_start, total: Nanos(total), waits }
+    });
     let mut places: Vec<_> = places.collect();
-    places.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    places.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.at().cmp(&b.at())));
     places
+}
+
+/// The place if there is one or most of the time is there; else how many there are.
+fn mostly(places: &[AtPlace]) -> String {
+    let whole = saturating_sum(places.iter().map(|it| it.total.0));
+    match places {
+        [] => String::new(),
+        [one] => one.at(),
+        [first, ..] if first.total.0 > whole / 2 && !first.place.is_empty() => {
+            format!(" mostly{}", first.at())
+        }
+        several => format!(" at {} places", count(several.len() as u64)),
+    }
 }
 
 /// How many child processes these threads waited for.
 fn children_of(facts: &Facts<'_>, threads: &[ThreadId]) -> u64 {
-    let children = &facts.lives.fine.children;
+    let children = &facts.lives.fine.children.by_thread;
     children::count(threads.iter().filter_map(|thread| children.get(thread)))
 }
 
@@ -109,10 +180,12 @@ fn started(facts: &Facts<'_>, threads: &HashSet<ThreadId>) -> Option<String> {
     let groups: Vec<_> = groups.collect();
     let total = Nanos(saturating_sum(groups.iter().map(|group| group.total.0)));
     let times: u64 = groups.iter().map(|group| group.count).sum();
-    let stack = groups.first().and_then(|group| group.stacks.first());
-    let at = stack.map_or_else(String::new, |share| facts.own_at(share.of));
-    let starts = if times == 1 { "start" } else { "starts" };
-    facts
-        .is_worth(total, STARTED_THOUSANDTHS)
-        .then(|| format!("and {} for {} {starts} of processes{at}", time(total), count(times)))
+    let stacks = groups.iter().flat_map(|group| &group.stacks);
+    let at = mostly(&told_apart(stacks.map(|share| {
+        let sum = Sum { count: share.count, total: share.total.0 };
+        (false, facts.own_path(share.of), sum)
+    })));
+    let times = plural(times, "time", "times");
+    let line = format!("starting processes took another {}, {times}{at}", time(total));
+    facts.is_worth(total, STARTED_THOUSANDTHS).then_some(line)
 }

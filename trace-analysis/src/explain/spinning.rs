@@ -56,7 +56,8 @@ pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, HashSet<ThreadId>)
     );
     let title =
         format!("{who} spun for {}: {} calls of sched_yield{at}", time(spun), count(called));
-    let mut insight = Insight::new(InsightKind::Spinning, spun, title);
+    let cost = facts.cpu_cost(spins.iter().map(|(share, cpu, _)| (share.of, cpu.0)));
+    let mut insight = facts.finding(InsightKind::Spinning, &cost, title);
     for (share, cpu, ready) in spins.iter().take(3) {
         let (name, on) = (facts.thread(share.of), time(*cpu));
         let part = percent(cpu.0, facts.wall());

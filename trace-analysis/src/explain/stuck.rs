@@ -6,12 +6,13 @@ use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::async_tasks::at_least;
+use super::cost::Cost;
 use super::locks::lock_word;
 use super::words::{Facts, all_of, moment, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::{Awaited, Reason};
 use crate::report::async_tasks::{AsyncTasks, Phase, Unfinished};
-use crate::report::life::{Unended, WaitGroup, saturating_sum};
+use crate::report::life::{Unended, WaitGroup};
 
 /// So many threads are named, of those in locks and of the others.
 const THREADS_SAID: usize = 4;
@@ -52,8 +53,8 @@ pub(super) fn in_locks(facts: &Facts<'_>) -> Option<Insight> {
              deadlock, or a lock held for ever"
         ),
     };
-    let lost = saturating_sum(stuck.iter().map(|it| it.wait.duration.0));
-    let mut insight = Insight::new(InsightKind::Stuck, Nanos(lost), title);
+    let cost = Cost::of_unended(stuck.iter().copied());
+    let mut insight = facts.finding(InsightKind::Stuck, &cost, title);
     // One that waits for a lock waits for it itself; any other may be who holds it.
     let others = facts.lives.unended.iter();
     let others = others.filter(|it| !it.reason.is_lock() && it.stands_out(facts.lives));
@@ -66,8 +67,8 @@ pub(super) fn in_locks(facts: &Facts<'_>) -> Option<Insight> {
     }
     if stuck.iter().any(|it| it.holder.is_none()) && stuck.len() > 1 {
         insight.evidence.push(
-            "who takes a lock that is free leaves no trace of that: where nobody is named, each of \
-             these threads may have the lock that another waits for"
+            "a thread that takes a free lock leaves no trace of that: where nobody is named, each \
+             of these threads may have the lock that another waits for"
                 .to_owned(),
         );
     }
@@ -97,7 +98,8 @@ pub(super) fn in_block_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insig
     let title = format!(
         "{who} still waited for a future when the trace stopped, for {long}, and {task} for {what}"
     );
-    let mut insight = Insight::new(InsightKind::CriticalPath, since(first), title);
+    let cost = Cost::of_unfinished(waiting.iter().copied());
+    let mut insight = facts.finding(InsightKind::CriticalPath, &cost, title);
     for task in waiting.iter().take(THREADS_SAID) {
         let (who, id, what) = (facts.site(task.site), task.task.0, facts.awaited_by(task));
         let path = task.chain.iter().map(|(_, site)| facts.site(*site));

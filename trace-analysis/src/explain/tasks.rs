@@ -38,6 +38,7 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
     let (name, id, long) = (facts.short(&slow.name), slow.task.id.0, time(slow.task.latency));
     let took = if slow.is_open { "was open for" } else { "took" };
     let title = format!("task {name} #{id} {took} {long}{}{}", usual(slow), meanwhile(facts, slow));
+    // A request is slow for who sent it: whether the program ended later is not the question.
     let mut insight = Insight::new(InsightKind::SlowTask, slow.lost(), title);
     let since = match slow.task.begin {
         begin if begin < Moment(0) => moment(begin),
@@ -69,7 +70,7 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
         });
         let more = if slow.others.len() > SAID { " …" } else { "" };
         let others = others.collect::<Vec<_>>().join("; ");
-        insight.evidence.push(format!("others of that name that were slow: {others}{more}"));
+        insight.evidence.push(format!("other slow tasks of that name: {others}{more}"));
     }
     insight.stacks = main_wait(slow).map(|wait| wait.stack).into_iter().collect();
     if let Some(doing) = &slow.activity {

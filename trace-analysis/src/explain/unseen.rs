@@ -43,7 +43,8 @@ impl Unseen {
                  exectrace::tokio::spawn (feature `tokio`), or put #[traced] on async functions"
             }
             Self::Functions => {
-                "which functions computed is not seen: record with cpu_samples=1000, as in \
+                "which functions computed is not seen: build with RUSTFLAGS=\"-C \
+                 force-frame-pointers=yes\", and record with cpu_samples=1000, as in \
                  EXECTRACE=out.trace,cpu_samples=1000"
             }
         }

@@ -1,16 +1,19 @@
 //! What rules look at, and how they say it: names, places, times.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use trace_format::id::{ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
+use super::cost::Cost;
+use super::measure::Measure;
+use super::{Insight, InsightKind};
 use crate::reason::{
-    Await, Awaited, await_place, blocks_in_place, never_blocks, place, without_closures,
+    Await, Awaited, await_place, blocks_in_place, is_own, never_blocks, place, without_closures,
 };
 use crate::report::async_tasks::Unfinished;
-use crate::report::life::{Lives, ThreadLife, Times, Wait, saturating_sum};
+use crate::report::life::{Lives, ThreadLife, Wait, saturating_sum};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;
@@ -21,6 +24,12 @@ const NAME_CHARS_MAX: usize = 80;
 
 /// Number of the last parts of a file's path that are said.
 const PATH_PARTS: usize = 3;
+
+/// A thread is as bad as the worst if it has at least this part of what that has, in per cents.
+const ALIKE_PERCENT: u64 = 67;
+
+/// Maximum number of callers of a function that are looked at.
+const CALLERS_MAX: usize = 16;
 
 /// Functions of executors in which whoever joined a task is woken: their path, and their own name.
 const TASK_ENDS: [(&str, &str); 2] =
@@ -38,6 +47,8 @@ pub(super) struct Facts<'a> {
     symbols: &'a Symbols,
     /// Names that several threads have.
     shared: &'a HashSet<&'a str>,
+    /// What findings are measured by; not of those who only want names.
+    pub(super) measure: Option<&'a Measure<'a>>,
 }
 
 /// The names that several threads have.
@@ -54,7 +65,22 @@ impl<'a> Facts<'a> {
         symbols: &'a Symbols,
         shared: &'a HashSet<&'a str>,
     ) -> Self {
-        Self { tables, lives, symbols, shared }
+        Self { tables, lives, symbols, shared, measure: None }
+    }
+
+    /// The same with a measure for findings.
+    pub(super) fn measured_by(self, measure: &'a Measure<'a>) -> Self {
+        Self { measure: Some(measure), ..self }
+    }
+
+    /// A finding that has yet to get its evidence.
+    ///
+    /// - `cost`: what it is about.
+    pub(super) fn finding(&self, kind: InsightKind, cost: &Cost, title: String) -> Insight {
+        let together = Nanos(cost.together());
+        let explained = self.measure.map_or(together, |measure| measure.explained(cost));
+        let is_beside = self.measure.is_some_and(|measure| measure.is_beside(explained, cost));
+        Insight { together, is_beside, ..Insight::new(kind, explained, title) }
     }
 
     /// How long the time is that was looked at; never 0.
@@ -69,15 +95,30 @@ impl<'a> Facts<'a> {
             && u128::from(time.0) * 1000 >= u128::from(self.wall()) * u128::from(thousandths)
     }
 
-    /// Of the time looked at, what CPU time of threads explains: who uses a CPU waits for it as
-    /// well where CPUs are short.
-    pub(super) fn explained_by(&self, cpu: u64) -> Nanos {
-        let sum = |of: fn(&Times) -> u64| {
-            saturating_sum(self.lives.threads.iter().map(|life| of(&life.times)))
-        };
-        let (all, ready) = (sum(|times| times.cpu().0), sum(|times| times.ready.0));
-        let share = (all as f64 + ready as f64) / all.max(1) as f64;
-        Nanos(((cpu as f64 * share) as u64).clamp(cpu.min(self.wall()), self.wall()))
+    /// What CPU time of threads costs: who uses a CPU waits for it as well where CPUs are short.
+    pub(super) fn cpu_cost(&self, cpu: impl IntoIterator<Item = (ThreadId, u64)>) -> Cost {
+        let mut lives: HashMap<ThreadId, (u64, u64)> = HashMap::new();
+        for life in &self.lives.threads {
+            let (all, ready) = lives.entry(life.thread).or_default();
+            *all = all.saturating_add(life.times.cpu().0);
+            *ready = ready.saturating_add(life.times.ready.0);
+        }
+        let times = cpu.into_iter().map(|(thread, cpu)| {
+            let (all, ready) = lives.get(&thread).copied().unwrap_or_default();
+            let share = (all as f64 + ready as f64) / all.max(1) as f64;
+            (thread, cpu.max((cpu as f64 * share) as u64))
+        });
+        Cost::of_threads(times).at_once(self.able_at_once())
+    }
+
+    /// How many threads were able to run at once, in the mean of the time in which any was;
+    /// infinite if that is not known.
+    pub(super) fn able_at_once(&self) -> f64 {
+        let able = self.lives.concurrency.able.iter().enumerate().skip(1);
+        let (any, all) = able.fold((0.0, 0.0), |(any, all), (threads, time)| {
+            (any + time.0 as f64, all + threads as f64 * time.0 as f64)
+        });
+        if any > 0.0 { all / any } else { f64::INFINITY }
     }
 
     /// `app::f`, or several such call sites, each once.
@@ -129,6 +170,21 @@ impl<'a> Facts<'a> {
         name.into_owned()
     }
 
+    /// The thread that has the most; `one of 4 threads` if others have about as much, as a name
+    /// would say that these are better.
+    ///
+    /// - `is_cut`: whether there may be more such threads than these.
+    pub(super) fn worst(&self, threads: &[(ThreadId, u64)], is_cut: bool) -> String {
+        let most = threads.iter().map(|(_, has)| *has).max().unwrap_or(0);
+        let alike = threads.iter().filter(|(_, has)| is_part(*has, most, ALIKE_PERCENT));
+        let alike: Vec<_> = alike.map(|(thread, _)| *thread).collect();
+        match alike.as_slice() {
+            [one] => self.thread(*one),
+            all if is_cut && all.len() == threads.len() => "one of many threads".to_owned(),
+            several => format!("one of {} threads", count(several.len() as u64)),
+        }
+    }
+
     /// `a`, `a and b`, or `a, b and 3 more`.
     pub(super) fn threads(&self, threads: &[ThreadId]) -> String {
         listed(threads.len(), |at| self.thread(threads[at]))
@@ -150,6 +206,16 @@ impl<'a> Facts<'a> {
         let frames = self.frames(stack);
         await_place(&frames)
             .map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
+    }
+
+    /// The program's own functions of a stack with their places, innermost first; if it has none,
+    /// the function that stands for it.
+    pub(super) fn own_path(&self, stack: StackId) -> Vec<String> {
+        let frames = self.frames(stack);
+        let shown = |frame: &Frame<'_>| placed(without_closures(&frame.name), frame);
+        let own = frames.iter().filter(|frame| is_own(frame)).take(CALLERS_MAX);
+        let path: Vec<_> = own.map(shown).collect();
+        if path.is_empty() { await_place(&frames).map(shown).into_iter().collect() } else { path }
     }
 
     /// The program's own function that a stack is in, or else the library's; nothing if unknown.
@@ -213,11 +279,17 @@ impl<'a> Facts<'a> {
         stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default()
     }
 
-    /// `handler (src/app.rs:13)`: a call site's name and place.
+    /// `handler (src/app.rs:13)`: a call site's name and place; the place alone if it has no other
+    /// name, and the name alone if it is nowhere.
     pub(super) fn site(&self, site: SiteId) -> String {
         let Some(site) = self.tables.callsite(site) else { return "an unknown future".to_owned() };
-        let place = (short_path(&sources::normal(&site.file)), site.line);
-        format!("{} ({}:{})", cut(&site.name), place.0, place.1)
+        let (name, file) = (cut(&site.name), sources::normal(&site.file));
+        let place = format!("{}:{}", short_path(&file), site.line);
+        match sources::is_place(&name, &file, site.line) {
+            true => place,
+            false if file.is_empty() => name,
+            false => format!("{name} ({place})"),
+        }
     }
 
     /// A file's path, a lock's address; empty if it has no name.
@@ -232,13 +304,13 @@ impl<'a> Facts<'a> {
 }
 
 /// `a`, `a and b`, or `a, b and 3 more`.
-fn listed(count: usize, name: impl Fn(usize) -> String) -> String {
-    match count {
+fn listed(number: usize, name: impl Fn(usize) -> String) -> String {
+    match number {
         0 => "nobody".to_owned(),
         1 => name(0),
         2 => format!("{} and {}", name(0), name(1)),
         3 => format!("{}, {} and {}", name(0), name(1), name(2)),
-        more => format!("{}, {} and {} more", name(0), name(1), more - 2),
+        more => format!("{}, {} and {} more", name(0), name(1), count(more as u64 - 2)),
     }
 }
 
@@ -252,11 +324,16 @@ fn at(frame: &Frame<'_>) -> String {
 }
 
 fn named_at(name: &str, frame: &Frame<'_>) -> String {
+    format!(" at {}", placed(name, frame))
+}
+
+/// `app::f (src/app.rs:13)`.
+fn placed(name: &str, frame: &Frame<'_>) -> String {
     let name = cut(name);
     if frame.file.is_empty() {
-        return format!(" at {name}");
+        return name;
     }
-    format!(" at {name} ({}:{})", short_path(frame.file), frame.line)
+    format!("{name} ({}:{})", short_path(frame.file), frame.line)
 }
 
 /// The last parts of a path: `…/app/src/main.rs`.
@@ -271,6 +348,15 @@ fn short_path(path: &str) -> String {
 /// All that somebody may wait for who waits at one of several places.
 pub(super) fn all_of(one: Await, others: &[(StackId, Await)]) -> impl Iterator<Item = Awaited> {
     std::iter::once(one).chain(others.iter().map(|(_, other)| *other)).map(|it| it.awaited)
+}
+
+/// How often a lock was held and for how long: `34 holds, 13.9 ms at most and 310 ms in all`. What
+/// follows is said of all together.
+pub(super) fn holds(number: u64, max: Nanos, total: Nanos) -> String {
+    match number {
+        0 | 1 => format!("1 hold of {}", time(total)),
+        _ => format!("{} holds, {} at most and {} in all", count(number), time(max), time(total)),
+    }
 }
 
 /// Whether a part is at least so many per cents of a whole.
@@ -292,4 +378,16 @@ pub(super) fn moment(at: impl Into<Moment>) -> String {
     }
     let at = at.inside();
     format!("{}.{:06} s", at.0 / 1_000_000_000, at.0 / 1_000 % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_more_are_counted_as_everywhere() {
+        let names = |number| listed(number, |at| format!("t{at}"));
+        assert_eq!([0, 2, 3].map(names), ["nobody", "t0 and t1", "t0, t1 and t2"]);
+        assert_eq!(names(7_999), "t0, t1 and 7,997 more");
+    }
 }

@@ -30,7 +30,7 @@ use crate::report::threads::ThreadSummary;
 use crate::time::Scale;
 use crate::timeline::open_tasks::{earlier, open_tasks, site_name, told_from};
 use crate::trace::{Options, Progress, Trace, bounds, zero};
-use crate::walk::last_states;
+use crate::walk::{last_states, states_behind};
 
 /// Bytes that are read between two looks at tasks, futures and progress.
 const BUNCH_BYTES: u64 = 8 << 20;
@@ -257,12 +257,20 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         }
     }
 
-    /// Closes what is open, knowing what the last generation says of it.
+    /// Closes what is open, knowing what states behind the window say of it.
     fn close_threads(&mut self, end: Ticks) {
-        let tables = self.file.tables();
+        let (file, tables) = (self.file, self.file.tables());
+        for (&thread, reading) in self.shards.iter_mut().flat_map(|shard| &mut shard.threads) {
+            let since = file.end_missing_since(thread).filter(|since| *since < self.to);
+            since.into_iter().for_each(|since| reading.miss_end(since));
+        }
+        let readings = self.shards.iter().flat_map(|shard| &shard.threads);
+        let unsure = readings.filter(|(_, reading)| reading.is_unsure());
+        let unsure: HashSet<_> = unsure.map(|(thread, _)| *thread).collect();
         let mut states = match self.is_trace_end {
-            true => last_states(self.file),
-            false => HashMap::new(),
+            true => last_states(file),
+            false if unsure.is_empty() => HashMap::new(),
+            false => states_behind(file, Some(self.to), |thread| unsure.contains(&thread)),
         };
         states.retain(|thread, _| self.options.wants(*thread));
         for state in states.values().filter(|state| !state.open.is_empty()) {

@@ -184,11 +184,11 @@ impl Shard {
             return self.lose(clock, entry, &error);
         }
         let missing = reading.sequel.missing_before(header);
-        let is_next = missing.is_none();
-        let is_told = reading.lost.take().is_some();
+        let lost = reading.lost.take();
+        let gap = lost.or(missing.as_ref().map(|_| header.base_ticks));
         // That whole batches are missing, the file says.
         if let Some(kind @ ReadErrorKind::PieceMissing { .. }) = missing
-            && !is_told
+            && lost.is_none()
         {
             self.damage(clock, entry, &ReadError::new(batch.offset, kind), 0);
         }
@@ -207,7 +207,7 @@ impl Shard {
             is_trace_end: false,
             ended: 0,
         };
-        reading.join(batch, is_next, &mut sink);
+        reading.join(batch, gap, &mut sink);
 
         let is_inside = header.base_ticks >= from && header.last_ticks < to;
         let counters = &mut self.counters;
@@ -243,7 +243,7 @@ impl Shard {
 
     /// Ends what is still open on every thread.
     ///
-    /// - `states`: what the definitions say was open behind all of a thread's batches.
+    /// - `states`: what was open behind all that was read of a thread, as states behind it say.
     /// - `ended_elsewhere`: whether something ended on another thread.
     pub(crate) fn finish(
         &mut self,
@@ -267,14 +267,15 @@ impl Shard {
                 ended: 0,
             };
             reading.stack.forget(|it| ended_elsewhere(it.open, it.begin));
+            if let Some(then) = reading.lost {
+                reading.stack.gap(then, &mut sink);
+            }
             if let Some(state) = states.get(&thread) {
                 let open = state.open.iter().copied();
                 let open = open.filter(|open| !ended_elsewhere(open.open, open.begin));
                 // What it has no room to name may have ended in what is lost.
-                let more = state.more && reading.lost.is_none();
+                let more = state.more && reading.stack.is_sure();
                 reading.stack.resume(open, more, at, &mut sink);
-            } else if let Some(then) = reading.lost {
-                reading.stack.gap(then, &mut sink);
             }
             reading.stack.finish(at, &mut sink);
         }
@@ -298,14 +299,30 @@ impl ThreadReading {
         }
     }
 
-    /// A piece comes; if it does not follow the one before it, the stack must learn of the gap.
-    fn join(&mut self, batch: &Batch<'_>, is_next: bool, sink: &mut Sink<'_>) {
-        let header = &batch.header;
-        if header.flags & FLAG_RESTATED != 0 {
-            self.stack.restate();
-        } else if !is_next {
-            self.stack.gap(header.base_ticks, sink);
+    /// A piece comes.
+    ///
+    /// - `gap`: if it does not follow the one before it, or that could not be read to its end: up
+    ///   to when all is known.
+    fn join(&mut self, batch: &Batch<'_>, gap: Option<Ticks>, sink: &mut Sink<'_>) {
+        if let Some(then) = gap {
+            self.stack.gap(then, sink);
         }
+        if batch.header.flags & FLAG_RESTATED != 0 {
+            self.stack.restate();
+        }
+    }
+
+    /// Whether what is open is not all known: events are missing, and nothing was restated since.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.lost.is_some() || !self.stack.is_sure()
+    }
+
+    /// The last events may be missing.
+    ///
+    /// - `since`: from when on.
+    pub(crate) fn miss_end(&mut self, since: Ticks) {
+        let since = since.max(Ticks(self.last));
+        self.lost = self.lost.or(Some(since));
     }
 }
 
@@ -543,11 +560,11 @@ impl Sink<'_> {
             Ending::Ended | Ending::With(..) => return,
             Ending::Misnested => FindingKind::Misnested { open, begin },
             Ending::Elsewhere => {
-                if self.elsewhere.len() < ELSEWHERE_MAX {
-                    self.elsewhere.push((open, closed.begin));
-                }
+                self.note_elsewhere(closed);
                 FindingKind::EndedElsewhere { open, begin }
             }
+            // Perhaps on this thread, among events that are missing.
+            Ending::Unseen => return self.note_elsewhere(closed),
             Ending::Lost => FindingKind::EndLost { open, begin },
             Ending::Unfinished => {
                 // That a thread waits to the end is no fault: `Lives::unended` says who does.
@@ -560,6 +577,12 @@ impl Sink<'_> {
         };
         if closed.end.0 >= self.window.0 {
             self.find(closed.end, kind);
+        }
+    }
+
+    fn note_elsewhere(&mut self, closed: &Closed<'_>) {
+        if self.elsewhere.len() < ELSEWHERE_MAX {
+            self.elsewhere.push((closed.open, closed.begin));
         }
     }
 

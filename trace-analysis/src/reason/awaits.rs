@@ -366,7 +366,7 @@ fn is_in(path: &str, start: &str) -> bool {
 }
 
 /// Whether a function is the program's own: of no library, and of no package from elsewhere.
-fn is_own(frame: &Frame<'_>) -> bool {
+pub(crate) fn is_own(frame: &Frame<'_>) -> bool {
     // The last are the standard library's own packages.
     const ELSEWHERE: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/vendor/", "/rust/deps/"];
     let is_package = ELSEWHERE.iter().any(|folder| frame.file.contains(folder));

@@ -14,7 +14,7 @@ mod awaits;
 mod names;
 
 pub use awaits::{Await, Awaited, await_place, await_site, awaited, without_closures};
-pub(crate) use awaits::{Driver, driver, never_blocks};
+pub(crate) use awaits::{Driver, driver, is_own, never_blocks};
 pub use names::{blocks_in_place, is_plumbing, place, site};
 
 /// Why a thread waited.

@@ -9,7 +9,7 @@ use trace_format::time::Nanos;
 use super::grouped::{Grouped, Key, Longest, Sum, shares, whole};
 use super::life::{CallGroup, Calls, OneCall, TINY_BYTES};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
-use crate::timeline::EndedCall;
+use crate::timeline::ClosedCall;
 use crate::trace::Threads;
 
 /// So many different errors of one group.
@@ -45,6 +45,7 @@ impl Key<3> for CallKey {
 #[derive(Debug, Default)]
 struct CallSums {
     sum: Sum,
+    open: u64,
     max: u64,
     off_cpu: u64,
     bytes: u64,
@@ -77,14 +78,18 @@ impl CallTable {
         *self = Self::new(&self.threads);
     }
 
-    pub(super) fn add(&mut self, ended: &EndedCall) {
-        let OneCall { thread, stack, resource, inside, .. } = ended.one;
+    pub(super) fn add(&mut self, closed: &ClosedCall) {
+        let OneCall { thread, stack, resource, inside, .. } = closed.one;
         if !self.threads.wants(thread) {
             return;
         }
-        let key = CallKey { call: ended.call, resource, stack, thread };
+        let key = CallKey { call: closed.call, resource, stack, thread };
         let budget = &mut self.budget;
-        self.calls.add(key, inside.0, |sums| sums.add(ended, budget));
+        let sum = Sum { count: u64::from(closed.is_over), total: inside.0 };
+        self.calls.add_sum(key, sum, |sums| match closed.is_over {
+            true => sums.add(closed, budget),
+            false => sums.add_open(closed),
+        });
     }
 
     pub(super) fn fine(&self) -> Vec<(CallKey, Sum)> {
@@ -124,7 +129,14 @@ impl CallTable {
 }
 
 impl CallSums {
-    fn add(&mut self, ended: &EndedCall, budget: &mut Budget) {
+    /// How long a call takes is not known before its end; what of it lies in the window is.
+    fn add_open(&mut self, open: &ClosedCall) {
+        self.sum.total = self.sum.total.saturating_add(open.one.inside.0);
+        self.off_cpu = self.off_cpu.saturating_add(open.off_cpu);
+        self.open += 1;
+    }
+
+    fn add(&mut self, ended: &ClosedCall, budget: &mut Budget) {
         let OneCall { duration, inside, result, .. } = ended.one;
         self.sum.add(inside.0);
         self.max = self.max.max(duration.0);
@@ -157,6 +169,7 @@ impl CallSums {
             resource: key.resource,
             stack: key.stack,
             count: self.sum.count,
+            open: self.open,
             total: Nanos(self.sum.total),
             off_cpu: Nanos(self.off_cpu),
             quantiles: self.durations.quantiles(Nanos(self.max), 1.0, scratch),

@@ -95,14 +95,19 @@ impl<K: Key<N>, V: Default, const N: usize> Grouped<K, V, N> {
     }
 
     /// Adds a thing that took so long; `each` is called with each of its groups.
-    pub(super) fn add(&mut self, key: K, nanos: u64, mut each: impl FnMut(&mut V)) {
+    pub(super) fn add(&mut self, key: K, nanos: u64, each: impl FnMut(&mut V)) {
+        self.add_sum(key, Sum { count: 1, total: nanos }, each);
+    }
+
+    /// Adds several things of one key, or the time of one that does not count yet.
+    pub(super) fn add_sum(&mut self, key: K, sum: Sum, mut each: impl FnMut(&mut V)) {
         let slot = key.slot() % RECENT_MAX;
         let at = match self.recent[slot] {
             Some((recent, at)) if recent == key => at,
             _ => self.find(key, slot),
         };
         let (_, fine) = &mut self.fine[at as usize];
-        fine.sum.add(nanos);
+        fine.sum.merge(sum);
         for (view, &place) in self.views.iter_mut().zip(fine.places.iter()) {
             each(&mut view.groups[place as usize].1);
         }

@@ -10,13 +10,13 @@ use std::collections::HashMap;
 
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
-use trace_format::id::{Open, SampleId, StackId, ThreadId};
-use trace_format::read::{HeapState, ReadAt, ThreadState, Timed, TraceFile, Window};
+use trace_format::id::{SampleId, StackId, ThreadId};
+use trace_format::read::{HeapState, ReadAt, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
 use crate::report::profile::{Profile, ProfileKind, ProfileSample};
 use crate::trace::{Progress, bounds};
-use crate::walk::{Visitor, walk};
+use crate::walk::{Fault, PendingBegin, Visitor, walk};
 
 /// So many live samples are followed, at 48 bytes each: half a terabyte of live heap at the usual
 /// rate of sampling.
@@ -371,7 +371,7 @@ struct HeapReports(Vec<HeapReport>);
 impl Visitor for HeapReports {
     fn open_at_start(&mut self, _: ThreadId, _: &[OpenSince]) {}
 
-    fn begin_pending(&mut self, _: Ticks, _: ThreadId, _: Open) {}
+    fn begin_pending(&mut self, _: &PendingBegin) {}
 
     #[inline]
     fn event(&mut self, timed: Timed<'_>) {
@@ -380,7 +380,7 @@ impl Visitor for HeapReports {
         }
     }
 
-    fn fault(&mut self, _: Option<ThreadId>, _: Option<&ThreadState>) {}
+    fn fault(&mut self, _: &Fault) {}
 }
 
 /// How many allocations a sample of this size stands for, at a mean of so many bytes between

@@ -15,7 +15,7 @@ use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::calls::CallKey;
-use super::children::Children;
+use super::children::ChildProcesses;
 pub(crate) use super::grouped::{Sum, keep_longest, merged, shares};
 pub(crate) use super::long::{LongWait, LongWaker};
 use super::waits::WaitKey;
@@ -25,13 +25,10 @@ use crate::reason::Reason;
 use crate::spans::Span;
 use crate::timeline::standstill::Standstill;
 pub use crate::timeline::{
-    Activity, Concurrency, CpuLife, Holder, OneCall, Stretch, ThreadLife, Times, Unended, Wait,
-    Waker,
+    Activity, Concurrency, CpuLife, Holder, OneCall, Stretch, TOP, ThreadLife, Times, Unended,
+    Wait, Waker,
 };
 pub(crate) use crate::units::sum as saturating_sum;
-
-/// Maximum number of the longest waits or calls that a group keeps, and of its holders.
-pub const TOP: usize = 8;
 
 /// Everything about how the threads of a trace, or of a window of it, spent their time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,8 +89,7 @@ pub(crate) struct Fine {
     pub(crate) long_ready: FastMap<ThreadId, Vec<Span>>,
     /// Whether some of these were left out, as there were too many.
     pub(crate) is_ready_cut: bool,
-    /// Which child processes each thread waited for.
-    pub(crate) children: FastMap<ThreadId, Children>,
+    pub(crate) children: ChildProcesses,
 }
 
 /// What the threads did inside the regions of one call site that ended or were open at the end, and
@@ -220,14 +216,15 @@ pub struct Share<T> {
     pub total: Nanos,
 }
 
-/// All calls of the window that ended.
+/// All calls of the window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Calls {
-    /// How many.
+    /// How many ended.
     pub count: u64,
-    /// How many more had not ended at the end of what was read: they are in no group.
+    /// How many more had not ended at the end of what was read.
     pub open: u64,
-    /// Their time, of all threads.
+    /// Their time in the window, of all threads: that of the open ones, too, so that the times of
+    /// several windows add up.
     pub total: Nanos,
     /// How many are in groups for what came too late, as there is room for a limited number of
     /// groups: such a group has a call and no more.
@@ -249,13 +246,16 @@ pub struct CallGroup {
     pub resource: ResourceId,
     /// From where; 0 if from several places.
     pub stack: StackId,
-    /// How often.
+    /// How many ended.
     pub count: u64,
-    /// How long in all.
+    /// How many more had not ended at the end of what was read: they count in `total` and `off_cpu`
+    /// alone.
+    pub open: u64,
+    /// How long in all, in the window.
     pub total: Nanos,
     /// Of that, off the CPU, where switches were recorded.
     pub off_cpu: Nanos,
-    /// How long each.
+    /// How long each took that ended, all of it.
     pub quantiles: Quantiles,
     /// Bytes read or written.
     pub bytes: u64,
@@ -283,6 +283,13 @@ impl Waits {
 }
 
 impl Lives {
+    /// The numbers of the processes that the program has started, in ascending order, as far as
+    /// calls say so.
+    #[must_use]
+    pub fn processes_started(&self) -> &[u64] {
+        &self.fine.children.started
+    }
+
     /// The long waits of a thread, by time.
     pub(crate) fn long_waits(&self, thread: ThreadId) -> &[LongWait] {
         let all = &self.fine.long_waits;

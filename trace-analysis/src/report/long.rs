@@ -16,16 +16,7 @@ use trace_format::time::Nanos;
 use super::life::{OneCall, Wait};
 use crate::hash::FastMap;
 use crate::reason::Reason;
-use crate::spans::shrink;
-
-/// Waits that are shorter than what is read divided by this are left out.
-const PART: u64 = 4_000;
-
-/// Waits that are shorter than this, in nanoseconds, are left out.
-const NANOS_MIN: u64 = 20_000;
-
-/// Maximum number of waits that are kept; beyond, the least length is doubled.
-const WAITS_MAX: usize = 1 << 15;
+use crate::spans::{Lasting, Longest};
 
 /// Maximum number of writes to one pipe that are remembered, for the reads that end meanwhile.
 const WRITES_MAX: usize = 16;
@@ -56,10 +47,7 @@ pub(crate) struct LongWaker {
 /// All long waits.
 #[derive(Debug)]
 pub(super) struct LongWaits {
-    waits: Vec<LongWait>,
-    /// Shorter ones are left out: now, and at first.
-    nanos_min: u64,
-    first_min: u64,
+    waits: Longest<LongWait>,
     /// The pipe that each descriptor is an end of.
     ends: FastMap<ResourceId, u32>,
     pipes: HashMap<u32, PipeWrites>,
@@ -83,21 +71,18 @@ impl LongWaits {
                 ends.insert(*id, *names.entry(resource.name.as_str()).or_insert(next));
             }
         }
-        let nanos_min = (nanos / PART).max(NANOS_MIN);
-        let pipes = HashMap::new();
-        Self { waits: Vec::new(), nanos_min, first_min: nanos_min, ends, pipes }
+        Self { waits: Longest::of_path(nanos), ends, pipes: HashMap::new() }
     }
 
     /// The window begins.
     pub(super) fn restart(&mut self) {
-        self.waits.clear();
-        self.nanos_min = self.first_min;
+        self.waits.restart();
     }
 
     /// A thread has waited, and went on at `end`.
     #[inline]
     pub(super) fn add(&mut self, reason: Reason, wait: &Wait, end: u64) {
-        if wait.inside.0 >= self.nanos_min {
+        if self.waits.wants(wait.inside.0) {
             self.keep(reason, wait, end);
         }
     }
@@ -114,8 +99,7 @@ impl LongWaits {
         let (thread, resource, stack) = (wait.thread, wait.resource, wait.stack);
         // A call runs a little before it waits: that is in `inside` no more.
         let to = from.saturating_add(wait.inside.0).max(waker.map_or(0, |waker| waker.at));
-        self.waits.push(LongWait { thread, reason, resource, stack, from, to, end, waker });
-        shrink(&mut self.waits, WAITS_MAX, &mut self.nanos_min, |wait| wait.to - wait.from);
+        self.waits.add(LongWait { thread, reason, resource, stack, from, to, end, waker });
     }
 
     /// Who wrote last to the pipe that was read, of what is over.
@@ -146,7 +130,8 @@ impl LongWaits {
         let waker = LongWaker { thread: one.thread, stack: one.stack, at: from };
         // The reader may have come back first.
         let ends = &self.ends;
-        let reads = self.waits.iter_mut().rev().take(WRITES_MAX * 4).filter(|wait| {
+        let waits = self.waits.as_mut_slice().iter_mut();
+        let reads = waits.rev().take(WRITES_MAX * 4).filter(|wait| {
             reads(wait.reason) && wait.waker.is_none() && ends.get(&wait.resource) == Some(&pipe)
         });
         for read in reads {
@@ -163,7 +148,7 @@ impl LongWaits {
 
     /// All of them, by thread and time.
     pub(super) fn finish(&mut self) -> Vec<LongWait> {
-        let mut waits = std::mem::take(&mut self.waits);
+        let mut waits = std::mem::take(&mut self.waits).into_vec();
         waits.sort_by_key(|wait| (wait.thread, wait.from, wait.to));
         waits
     }
@@ -171,6 +156,12 @@ impl LongWaits {
 
 fn reads(reason: Reason) -> bool {
     reason == Reason::PipeRead
+}
+
+impl Lasting for LongWait {
+    fn length(&self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
 }
 
 impl LongWait {
@@ -192,6 +183,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::spans::{KEPT_MAX, PATH_NANOS_MIN};
 
     fn wait(thread: u32, resource: u32, (from, to): (u64, u64)) -> Wait {
         Wait {
@@ -211,13 +203,13 @@ mod tests {
         let (done, waiting) = mpsc::channel();
         thread::spawn(move || {
             let mut long = LongWaits::new(&Tables::default(), 0);
-            for thread in 0..WAITS_MAX as u32 + 10 {
+            for thread in 0..KEPT_MAX as u32 + 10 {
                 long.add(Reason::Sleep, &wait(thread, 0, (0, u64::MAX)), u64::MAX);
             }
             done.send(long.finish().len())
         });
         let kept = waiting.recv_timeout(Duration::from_secs(60));
-        assert!(kept.is_ok_and(|kept| kept <= WAITS_MAX), "{kept:?}");
+        assert!(kept.is_ok_and(|kept| kept <= KEPT_MAX), "{kept:?}");
     }
 
     #[test]
@@ -244,13 +236,13 @@ mod tests {
     fn what_was_too_many_before_a_window_does_not_shorten_its_list() {
         let mut long = LongWaits::new(&Tables::default(), 0);
         let add = |long: &mut LongWaits, at: u64| {
-            let (from, to) = (at * 1_000_000, at * 1_000_000 + NANOS_MIN);
+            let (from, to) = (at * 1_000_000, at * 1_000_000 + PATH_NANOS_MIN);
             long.add(Reason::Mutex, &wait(1, 1, (from, to)), to);
         };
-        (0..=WAITS_MAX as u64).for_each(|at| add(&mut long, at));
-        assert!(long.waits.is_empty(), "all are as short as any");
+        (0..=KEPT_MAX as u64).for_each(|at| add(&mut long, at));
+        assert!(long.waits.as_slice().is_empty(), "all are as short as any");
         long.restart();
         add(&mut long, 0);
-        assert_eq!(long.waits.len(), 1);
+        assert_eq!(long.waits.as_slice().len(), 1);
     }
 }

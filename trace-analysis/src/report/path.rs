@@ -10,14 +10,18 @@
 //! same way: a task works or is ready, or was idle until another task or thread woke it.
 //!
 //! Waits that are too short to matter are not known here: they count as work.
+//!
+//! To find out what some waits cost, a path can be asked for as if these had been over at once
+//! ([`Without`]): the actor then had what it waited for, and the path stays with it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use trace_format::id::{FutureId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use crate::reason::{Await, Awaited, Reason};
-use crate::report::async_tasks::{AsyncTasks, AsyncWaker, LongTasks, TaskLife};
+use crate::report::async_tasks::{AsyncTasks, AsyncWaker, LongIdle, LongTasks, TaskLife};
 use crate::report::life::{Lives, LongWait, LongWaker, ThreadLife};
 
 /// Maximum number of turns of a path, each back by one wait or to who made a thread or a task; what
@@ -58,6 +62,8 @@ pub(crate) enum PathDoing {
     Working,
     /// It waits for what no thread and no task of the trace ended, at this stack.
     Waiting(WaitsFor, StackId),
+    /// It waits, and the path was asked for without this wait.
+    LeftOut,
 }
 
 /// An actor waited for another.
@@ -78,43 +84,122 @@ pub(crate) struct CriticalPath {
     pub(crate) hands: Vec<HandOver>,
 }
 
-/// What a path is found in.
+/// Waits that a path is asked for without.
 #[derive(Clone, Copy)]
-pub(crate) struct PathFacts<'l> {
-    pub(crate) lives: &'l Lives,
-    pub(crate) tasks: Option<&'l AsyncTasks>,
-    /// Whether a thread woke others there as a task of its executor had ended.
-    pub(crate) is_task_end: &'l dyn Fn(StackId) -> bool,
+pub(crate) struct Without<'w> {
+    /// Whether a thread's wait is one of them,
+    pub(crate) wait: &'w dyn Fn(&LongWait) -> bool,
+    /// and a task's idle time.
+    pub(crate) idle: &'w dyn Fn(&LongIdle) -> bool,
 }
 
-impl CriticalPath {
-    /// The path to the end of a thread's life, as far as that is read.
-    pub(crate) fn of(facts: PathFacts<'_>, thread: ThreadId) -> Self {
-        let lives = facts.lives;
-        // The first of each, if a false trace has several.
-        let threads: HashMap<_, _> =
-            lives.threads.iter().rev().map(|life| (life.thread, life)).collect();
-        let Some(at) = threads.get(&thread).map(|life| life.end.0) else {
-            return Self::default();
-        };
-        let none = LongTasks::default();
-        let tasks = facts.tasks.map_or(&none, |tasks| &tasks.long);
-        let actor = Actor::Thread(thread);
-        let (first, root_ran, path) = (thread, true, Self::default());
-        let workers = facts.tasks.iter().flat_map(|tasks| &tasks.workers);
+impl Without<'_> {
+    /// The path as it was.
+    pub(crate) const NOTHING: Without<'static> =
+        Without { wait: &|_: &LongWait| false, idle: &|_: &LongIdle| false };
+}
+
+/// What paths are found in.
+#[derive(Clone, Debug)]
+pub(crate) struct PathGraph<'l> {
+    lives: &'l Lives,
+    tasks: Cow<'l, LongTasks>,
+    /// The first of each, if a false trace has several.
+    threads: HashMap<ThreadId, &'l ThreadLife>,
+    /// The threads that poll tasks: what they do is not their own.
+    workers: HashSet<ThreadId>,
+    /// Where threads woke others as a task of their executor had ended.
+    task_ends: HashSet<StackId>,
+}
+
+impl<'l> PathGraph<'l> {
+    /// - `is_task_end`: whether a thread wakes others there as a task of its executor has ended.
+    pub(crate) fn new(
+        lives: &'l Lives,
+        tasks: Option<&'l AsyncTasks>,
+        is_task_end: impl Fn(StackId) -> bool,
+    ) -> Self {
+        let threads = lives.threads.iter().rev().map(|life| (life.thread, life)).collect();
+        let workers = tasks.iter().flat_map(|tasks| &tasks.workers);
         let workers = workers.map(|worker| worker.thread).collect();
+        let tasks = tasks
+            .map_or_else(|| Cow::Owned(LongTasks::default()), |tasks| Cow::Borrowed(&tasks.long));
+        let for_futures = lives.fine.long_waits.iter().filter(|wait| wait.reason == Reason::Future);
+        let of_threads = for_futures.filter_map(|wait| wait.waker).map(|waker| waker.stack);
+        let wakers = tasks.idles().iter().filter_map(|idle| idle.waker);
+        let outside_polls = wakers.filter(|waker| waker.task == FutureId(0));
+        let of_tasks = outside_polls.map(|waker| waker.stack);
+        let woken_at: HashSet<_> = of_threads.chain(of_tasks).collect();
+        let task_ends = woken_at.into_iter().filter(|stack| is_task_end(*stack)).collect();
+        Self { lives, tasks, threads, workers, task_ends }
+    }
+
+    /// Whether a thread polls async tasks.
+    pub(crate) fn is_worker(&self, thread: ThreadId) -> bool {
+        self.workers.contains(&thread)
+    }
+
+    /// The long times and lives of async tasks.
+    pub(crate) fn tasks(&self) -> &LongTasks {
+        &self.tasks
+    }
+
+    /// The path to the end of a thread's life, as far as that is read.
+    pub(crate) fn path(&self, thread: ThreadId, without: Without<'_>) -> CriticalPath {
+        let Some(at) = self.threads.get(&thread).map(|life| life.end.0) else {
+            return CriticalPath::default();
+        };
+        let (first, actor, path) = (thread, Actor::Thread(thread), CriticalPath::default());
         let mut walker =
-            PathWalker { facts, tasks, threads, workers, first, actor, at, root_ran, path };
+            PathWalker { graph: self, without, first, actor, at, root_ran: true, path };
         // Each turn goes back in time, or from a thread to the one that made it: a false trace may
         // have threads that made each other.
         for _ in 0..TURNS_MAX {
-            if walker.at <= lives.from.0 || !walker.step() {
+            if walker.at <= self.lives.from.0 || !walker.step() {
                 break;
             }
         }
         walker.path
     }
 
+    /// The task whose end ended a thread's wait for a future.
+    fn ended_by(&self, wait: &LongWait, waker: &LongWaker) -> Option<TaskLife> {
+        if wait.reason != Reason::Future || !self.task_ends.contains(&waker.stack) {
+            return None;
+        }
+        let waited = self.last_wait(waker.thread, waker.at);
+        let since = waited.map_or(0, |waited| waited.to);
+        self.tasks.last_end(waker.thread, since, waker.at).copied()
+    }
+
+    /// Who woke a task at a time: another task, one that had just ended, or a thread that polls
+    /// none.
+    fn waker(&self, task: FutureId, waker: &AsyncWaker, at: u64) -> Option<Actor> {
+        if waker.task != FutureId(0) {
+            let life = self.tasks.life_of(waker.task).filter(|_| waker.task != task);
+            return life.map(|life| Actor::Task(life.task));
+        }
+        if self.task_ends.contains(&waker.stack) {
+            let waited = self.last_wait(waker.thread, at);
+            let since = waited.map_or(0, |waited| waited.to);
+            let life = self.tasks.last_end(waker.thread, since, at);
+            if let Some(life) = life.filter(|life| life.task != task) {
+                return Some(Actor::Task(life.task));
+            }
+        }
+        let is_known = self.threads.contains_key(&waker.thread) && !self.is_worker(waker.thread);
+        is_known.then_some(Actor::Thread(waker.thread))
+    }
+
+    /// The last wait of a thread that began before this.
+    fn last_wait(&self, thread: ThreadId, at: u64) -> Option<LongWait> {
+        let waits = self.lives.long_waits(thread);
+        let before = waits.partition_point(|wait| wait.from < at);
+        before.checked_sub(1).map(|last| waits[last])
+    }
+}
+
+impl CriticalPath {
     /// The hand-overs that lead to a step, the path's own thread first: each actor once, as a
     /// detour that comes back to one leads nowhere.
     pub(crate) fn chain(&self, step: &PathStep) -> Vec<HandOver> {
@@ -139,12 +224,9 @@ impl CriticalPath {
     }
 }
 
-struct PathWalker<'l> {
-    facts: PathFacts<'l>,
-    tasks: &'l LongTasks,
-    threads: HashMap<ThreadId, &'l ThreadLife>,
-    /// The threads that poll tasks: what they do is not their own.
-    workers: HashSet<ThreadId>,
+struct PathWalker<'g> {
+    graph: &'g PathGraph<'g>,
+    without: Without<'g>,
     /// The path's own thread.
     first: ThreadId,
     actor: Actor,
@@ -165,16 +247,22 @@ impl PathWalker<'_> {
     }
 
     fn of_thread(&mut self, thread: ThreadId) -> bool {
-        let wait = self.last_wait(thread);
+        let (graph, without) = (self.graph, self.without);
+        let wait = graph.last_wait(thread, self.at);
+        if let Some(wait) = wait.filter(|wait| (without.wait)(wait)) {
+            self.add(wait.to, PathDoing::Working);
+            self.add(wait.from, PathDoing::LeftOut);
+            return true;
+        }
         if let Some(wait) = wait.filter(|wait| self.root_ran && wait.reason == Reason::Future)
-            && let Some(life) = self.tasks.last_end(thread, wait.to, self.at)
+            && let Some(life) = graph.tasks.last_end(thread, wait.to, self.at)
         {
             // It polls tasks itself in `block_on`, and went on as this one had ended. Until another
             // one ended there before, it may have waited for that.
             self.add(life.end, PathDoing::Working);
-            let before = self.tasks.last_end(thread, life.begin, life.end.saturating_sub(1));
+            let before = graph.tasks.last_end(thread, life.begin, life.end.saturating_sub(1));
             let since = before.map_or(life.begin, |before| before.end);
-            let since = since.max(self.facts.lives.from.0);
+            let since = since.max(graph.lives.from.0);
             let waited = Nanos(life.end.saturating_sub(since));
             return self.follow_task(&wait, waited, *life);
         }
@@ -184,7 +272,7 @@ impl PathWalker<'_> {
         match wait.waker.filter(|it| it.thread != thread && is_inside(it.at)) {
             Some(waker) => {
                 self.add(waker.at, PathDoing::Working);
-                if let Some(life) = self.ended_by(&wait, &waker) {
+                if let Some(life) = graph.ended_by(&wait, &waker) {
                     // Before, it may have waited for something else.
                     let (from, to) = (wait.from.max(life.begin), wait.to.min(life.end));
                     return self.follow_task(&wait, Nanos(to.saturating_sub(from)), life);
@@ -195,20 +283,10 @@ impl PathWalker<'_> {
             None => {
                 let waits_for = WaitsFor::Thread(wait.reason);
                 self.add(wait.from, PathDoing::Waiting(waits_for, wait.stack));
-                self.root_ran &= wait.reason != Reason::Future || !self.workers.contains(&thread);
+                self.root_ran &= wait.reason != Reason::Future || !graph.is_worker(thread);
             }
         }
         true
-    }
-
-    /// The task whose end ended a thread's wait for a future.
-    fn ended_by(&self, wait: &LongWait, waker: &LongWaker) -> Option<TaskLife> {
-        if wait.reason != Reason::Future || !(self.facts.is_task_end)(waker.stack) {
-            return None;
-        }
-        let waited = self.last_wait_before(waker.thread, waker.at);
-        let since = waited.map_or(0, |waited| waited.to);
-        self.tasks.last_end(waker.thread, since, waker.at).copied()
     }
 
     /// A thread waited so long for this task, which had ended by now.
@@ -226,12 +304,17 @@ impl PathWalker<'_> {
     }
 
     fn of_task(&mut self, task: FutureId) -> bool {
-        let Some(idle) = self.tasks.last_idle(task, self.at).copied() else {
+        let (graph, without) = (self.graph, self.without);
+        let Some(idle) = graph.tasks.last_idle(task, self.at).copied() else {
             return self.before_it_was_idle(task);
         };
         self.add(idle.to, PathDoing::Working);
+        if (without.idle)(&idle) {
+            self.add(idle.from, PathDoing::LeftOut);
+            return true;
+        }
         let waker = idle.waker.filter(|_| is_ended_by_others(idle.awaited.awaited));
-        let other = waker.and_then(|waker| self.waker(task, &waker));
+        let other = waker.and_then(|waker| graph.waker(task, &waker, self.at));
         let reason = WaitsFor::Task(idle.awaited);
         match other {
             Some(other) => {
@@ -240,36 +323,6 @@ impl PathWalker<'_> {
             None => self.add(idle.from, PathDoing::Waiting(reason, idle.stack)),
         }
         true
-    }
-
-    /// Who woke a task now: another task, one that had just ended, or a thread that polls none.
-    fn waker(&self, task: FutureId, waker: &AsyncWaker) -> Option<Actor> {
-        if waker.task != FutureId(0) {
-            let life = self.tasks.life_of(waker.task).filter(|_| waker.task != task);
-            return life.map(|life| Actor::Task(life.task));
-        }
-        if (self.facts.is_task_end)(waker.stack) {
-            let waited = self.last_wait_before(waker.thread, self.at);
-            let since = waited.map_or(0, |waited| waited.to);
-            let life = self.tasks.last_end(waker.thread, since, self.at);
-            if let Some(life) = life.filter(|life| life.task != task) {
-                return Some(Actor::Task(life.task));
-            }
-        }
-        let is_known =
-            self.threads.contains_key(&waker.thread) && !self.workers.contains(&waker.thread);
-        is_known.then_some(Actor::Thread(waker.thread))
-    }
-
-    /// The last wait of a thread that began before now.
-    fn last_wait(&self, thread: ThreadId) -> Option<LongWait> {
-        self.last_wait_before(thread, self.at)
-    }
-
-    fn last_wait_before(&self, thread: ThreadId, at: u64) -> Option<LongWait> {
-        let waits = self.facts.lives.long_waits(thread);
-        let before = waits.partition_point(|wait| wait.from < at);
-        before.checked_sub(1).map(|last| waits[last])
     }
 
     /// The actor does this from then until now.
@@ -284,9 +337,9 @@ impl PathWalker<'_> {
 
     /// The thread has not waited before: it works since its begin, and then the one that made it.
     fn before_it_waited(&mut self, thread: ThreadId) -> bool {
-        let life = self.threads.get(&thread);
+        let life = self.graph.threads.get(&thread);
         let (begin, parent) = life.map_or((self.at, ThreadId(0)), |it| (it.begin.0, it.parent));
-        self.add(begin.max(self.facts.lives.from.0), PathDoing::Working);
+        self.add(begin.max(self.graph.lives.from.0), PathDoing::Working);
         let is_parent = parent != ThreadId(0) && parent != thread;
         self.actor = Actor::Thread(parent);
         is_parent
@@ -294,8 +347,9 @@ impl PathWalker<'_> {
 
     /// The task was not idle before: it works since it was spawned, and then who spawned it.
     fn before_it_was_idle(&mut self, task: FutureId) -> bool {
-        let Some(life) = self.tasks.life_of(task) else { return false };
-        self.add(life.begin.max(self.facts.lives.from.0), PathDoing::Working);
+        let graph = self.graph;
+        let Some(life) = graph.tasks.life_of(task) else { return false };
+        self.add(life.begin.max(graph.lives.from.0), PathDoing::Working);
         let spawner = life.spawner;
         if spawner.task != FutureId(0) && spawner.task != task {
             self.actor = Actor::Task(spawner.task);
@@ -304,7 +358,7 @@ impl PathWalker<'_> {
         (self.actor, self.root_ran) = (Actor::Thread(spawner.thread), true);
         // On a worker some future spawned it of which the trace does not tell.
         spawner.thread == self.first
-            || spawner.thread != ThreadId(0) && !self.workers.contains(&spawner.thread)
+            || spawner.thread != ThreadId(0) && !graph.is_worker(spawner.thread)
     }
 }
 

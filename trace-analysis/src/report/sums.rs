@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use trace_format::call::CallClass;
 use trace_format::event::Event;
-use trace_format::id::{ResourceId, StackId, TaskId, ThreadId};
+use trace_format::id::{CallId, ResourceId, StackId, TaskId, ThreadId};
 use trace_format::read::{ReadAt, Tables};
 use trace_format::time::Nanos;
 
@@ -22,7 +22,7 @@ use crate::durations::Scratch;
 use crate::hash::FastMap;
 use crate::reason::Reason;
 use crate::spans::LongSpans;
-use crate::timeline::{EndedCall, EndedRegion, EndedRun, Fold, Found, Stretch, Unended, Waited};
+use crate::timeline::{ClosedCall, EndedRegion, EndedRun, Fold, Found, Stretch, Unended, Waited};
 use crate::trace::{Options, Trace};
 
 /// Minimum length of a time ready that is kept one by one, in nanoseconds.
@@ -48,7 +48,7 @@ pub(super) struct Sums<'t> {
     /// Samples on CPUs.
     samples: ByStack,
     regions: RegionTable,
-    children: ChildTable,
+    children: ChildTable<'t>,
     unended: Vec<Unended>,
     pub(super) heap: Option<HeapReport>,
     pub(super) runs: Option<Runs>,
@@ -69,7 +69,7 @@ impl<'t> Sums<'t> {
             faults: ByStack::default(),
             samples: ByStack::default(),
             regions: RegionTable::new(tables),
-            children: ChildTable::default(),
+            children: ChildTable::new(tables),
             unended: Vec::new(),
             heap: None,
             runs: None,
@@ -99,7 +99,7 @@ impl<'t> Sums<'t> {
             samples: by_stack(self.samples),
             long_waits: self.long.finish(),
             is_ready_cut: self.long_ready.is_cut(),
-            long_ready: self.long_ready.finish(),
+            long_ready: self.long_ready.by_party(),
             children: self.children.finish(),
         };
         let mut unended = self.unended;
@@ -156,9 +156,9 @@ impl Fold for Sums<'_> {
         self.long.restart();
         self.calls.restart();
         (self.ready, self.kernel, self.faults, self.samples) = Default::default();
-        self.long_ready = LongSpans::new(READY_NS_MIN);
+        self.long_ready.restart();
         self.regions = RegionTable::new(self.tables);
-        self.children = ChildTable::default();
+        self.children.restart();
         self.unended.clear();
     }
 
@@ -179,8 +179,8 @@ impl Fold for Sums<'_> {
     fn wait(&mut self, waited: &Waited) {
         self.long.add(waited.reason, &waited.wait, waited.end);
         self.waits.add(waited);
-        if waited.reason == Reason::Process && !waited.is_over {
-            self.children.open(waited);
+        if waited.reason == Reason::Process {
+            self.children.waited(waited);
         }
     }
 
@@ -188,10 +188,15 @@ impl Fold for Sums<'_> {
         self.unended.push(unended);
     }
 
-    fn call(&mut self, call: &EndedCall) {
-        self.long.ended(call.call, &call.one);
+    fn call(&mut self, call: &ClosedCall) {
         self.calls.add(call);
-        if call.call.info().is_some_and(|info| info.class == CallClass::Process) {
+        if !call.is_over {
+            return;
+        }
+        self.long.ended(call.call, &call.one);
+        if call.call == CallId::POSIX_SPAWN {
+            self.children.start(call);
+        } else if call.call.info().is_some_and(|info| info.class == CallClass::Process) {
             self.children.ended(call);
         }
     }
@@ -199,7 +204,7 @@ impl Fold for Sums<'_> {
     fn ready(&mut self, stack: StackId, ready: Stretch) {
         let nanos = ready.to.0.saturating_sub(ready.from.0);
         self.ready.entry((stack, ready.thread)).or_default().add(nanos);
-        self.long_ready.add(ready.thread, (ready.from.0, ready.to.0));
+        self.long_ready.add((ready.thread, (ready.from.0, ready.to.0)));
     }
 
     fn in_kernel(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {

@@ -121,6 +121,7 @@ impl Call {
 
     /// The window ends, and the thread's first switch has not come: it has not run.
     pub(super) fn presume_off(&mut self) {
+        self.off_cpu += std::mem::take(&mut self.unresolved);
         self.last_off = self.last_off.or(self.unresolved_off);
     }
 

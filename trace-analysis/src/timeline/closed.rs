@@ -12,7 +12,7 @@ use super::spent::Known;
 use super::thread::Cpu;
 use super::walk::{Walk, call_class};
 use super::{
-    Activity, EndedCall, EndedRegion, EndedRun, Fold, How, Observer, OneCall, Stretch, Unended,
+    Activity, ClosedCall, EndedRegion, EndedRun, Fold, How, Observer, OneCall, Stretch, Unended,
     Wait, Waited, Waker,
 };
 use crate::reason::Reason;
@@ -157,13 +157,16 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     ) {
         let (thread, open) = (self.names[who].0, call.open);
         // Who has been woken and has no CPU yet does not wait any more.
-        let woken = if is_over { None } else { self.woken_at(who, &call) };
+        let since = begin.saturating_sub(older);
+        let woken = if is_over { None } else { self.woken_at(who, &call, since) };
         // Whom a call wakes that goes on is not known yet, and presumed.
         let is_presumed = !is_over && call.result.is_none();
         let waker = match call_class(open.call) {
             CallClass::FutexWake if is_presumed => None,
-            _ => self.leave_futex(who, &call, begin.saturating_sub(older), end, is_over),
+            _ => self.leave_futex(who, &call, since, end, is_over),
         };
+        // The call around it goes on.
+        self.waiter_changed(who);
         if let Some(at) = waker.as_ref().map(|it| it.waker.at.0).or(woken) {
             let nanos = self.living[who].woken(&mut call, at);
             let until = call.last_off.map_or(end, |off| off.to);
@@ -224,26 +227,35 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if let Some(account) = self.living[who].account() {
             account.call(inside, open.call, stack);
         }
-        if is_over {
-            let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
-            let result = call.result.unwrap_or(0);
-            let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
-            let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
-            let off_cpu = call.off_cpu;
-            self.sums.call(&EndedCall { call: open.call, one, off_cpu, has_bytes });
-        }
+        let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
+        let result = call.result.unwrap_or(0);
+        let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
+        let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
+        let off_cpu = call.off_cpu;
+        self.sums.call(&ClosedCall { call: open.call, one, off_cpu, has_bytes, is_over });
     }
 
     /// When the wait of a thread that is still in its call was ended, as far as is known.
-    fn woken_at(&self, who: usize, call: &Call) -> Option<u64> {
+    ///
+    /// - `since`: when the call began, perhaps before what is read.
+    fn woken_at(&self, who: usize, call: &Call, since: u64) -> Option<u64> {
         match call_class(call.open.call) {
-            CallClass::Futex => self.futexes.get(call.resource.0)?.woken_at(who),
+            CallClass::Futex => self.futexes.get(call.resource.0)?.woken_at(who, since),
             CallClass::Join => {
                 let waker = self.joined(call.open, self.to)?;
                 let end = self.tables.threads.get(&waker.thread)?.end.filter(|end| end.ended)?;
                 (self.tables.clock.nanos(end.ticks).0 <= self.to).then_some(waker.at.0)
             }
             _ => None,
+        }
+    }
+
+    /// The state of a thread has changed: if it waits for a lock at an address, it may be blocked
+    /// no longer, or again.
+    #[inline]
+    pub(super) fn waiter_changed(&mut self, who: usize) {
+        if let Some((resource, begin)) = self.living[who].lock_wait() {
+            self.futexes.change(resource, who, begin);
         }
     }
 

@@ -28,14 +28,16 @@ pub(crate) struct Waited {
     pub(crate) is_endless: bool,
 }
 
-/// A call that has ended.
+/// A call that has ended, or had not when what is read ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct EndedCall {
+pub(crate) struct ClosedCall {
     pub(crate) call: CallId,
     pub(crate) one: OneCall,
     pub(crate) off_cpu: u64,
     /// Whether its result counts bytes.
     pub(crate) has_bytes: bool,
+    /// Whether it has ended: else it has no result, and its duration is the part so far.
+    pub(crate) is_over: bool,
 }
 
 /// A region that has ended or is cut by the window's end, where switches were recorded.
@@ -79,8 +81,8 @@ pub(crate) trait Fold {
     /// A thread's wait was not over when the trace stopped.
     fn unended(&mut self, unended: Unended);
 
-    /// A call is over.
-    fn call(&mut self, call: &EndedCall);
+    /// A call is over, or what is read is.
+    fn call(&mut self, call: &ClosedCall);
 
     /// A thread was able to run and did not, since its call at this stack was over or before that.
     fn ready(&mut self, stack: StackId, ready: Stretch);

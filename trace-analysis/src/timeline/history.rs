@@ -80,6 +80,14 @@ struct Past {
     doings: Doings,
 }
 
+/// A part of what is remembered.
+enum Part<'h> {
+    /// A stretch, and how long it lay in the time that was asked for.
+    Stretch(&'h Stretch, u64),
+    /// What was done in several.
+    Past(&'h Doings),
+}
+
 /// The last stretches of a thread.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -289,33 +297,39 @@ impl History {
         self.stretches.insert(at + 1, rest);
     }
 
-    /// How long the thread was in one state from then to then, as far as it is remembered: as
-    /// [`History::doings`] says it, and faster.
+    /// How long the thread was in one state from then to then, as far as it is remembered.
     pub(super) fn spent_as(&self, slot: usize, from: u64, to: u64) -> u64 {
         let mut spent = 0;
-        for stretch in self.stretches.iter().rev().take_while(|it| it.to > from) {
-            if stretch.slot == slot {
-                spent += stretch.to.min(to).saturating_sub(stretch.from.max(from));
-            }
-        }
-        let past = self.past.iter().flat_map(|sums| sums.iter().rev());
-        let past = past.take_while(|it| it.from >= from).filter(|it| it.to <= to);
-        spent + past.map(|it| it.doings.spent.0[slot]).sum::<u64>()
+        self.for_each((from, to), |part| match part {
+            Part::Stretch(stretch, nanos) if stretch.slot == slot => spent += nanos,
+            Part::Stretch(..) => {}
+            Part::Past(doings) => spent += doings.spent.0[slot],
+        });
+        spent
     }
 
     /// What the thread did from then to then, as far as it is remembered.
     pub(super) fn doings(&self, from: u64, to: u64) -> Doings {
         let mut doings = Doings::default();
+        self.for_each((from, to), |part| match part {
+            Part::Stretch(stretch, nanos) => doings.add(stretch, nanos),
+            Part::Past(past) => doings.merge(past),
+        });
+        doings
+    }
+
+    /// What is remembered of a time, the last first.
+    #[inline]
+    fn for_each(&self, (from, to): (u64, u64), mut visit: impl FnMut(Part<'_>)) {
         for stretch in self.stretches.iter().rev().take_while(|it| it.to > from) {
             let nanos = stretch.to.min(to).saturating_sub(stretch.from.max(from));
-            doings.add(stretch, nanos);
+            visit(Part::Stretch(stretch, nanos));
         }
         let past = self.past.iter().flat_map(|sums| sums.iter().rev());
         // What the thread did within a sum is not known.
         for past in past.take_while(|it| it.from >= from).filter(|it| it.to <= to) {
-            doings.merge(&past.doings);
+            visit(Part::Past(&past.doings));
         }
-        doings
     }
 }
 

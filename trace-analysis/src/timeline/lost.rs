@@ -15,28 +15,42 @@ use super::gaps::Aside;
 use super::observed::Given;
 use super::walk::{Walk, call_class};
 use super::{Fold, How, Loss, Observer};
+use crate::walk::Fault;
 
 impl<O: Observer, F: Fold> Walk<'_, O, F> {
     /// Events of a thread or of a CPU are missing.
-    pub(super) fn lose(&mut self, thread: ThreadId) {
+    pub(super) fn lose(&mut self, fault: &Fault) {
+        let Some(thread) = fault.thread else { return };
+        let since = fault.since.map(|since| self.nanos(since));
+        if let Some(since) = since {
+            if since >= self.window_from {
+                self.begin_window();
+            }
+            self.settle(since);
+        }
         if thread.as_cpu().is_some() {
-            self.lose_switches(self.from);
-        } else if let Some(who) = self.thread(thread, self.from) {
-            // What is complete has its end.
-            if let Some(until) = self.living[who].until {
-                self.bring(who, until);
-            }
-            if self.living[who].gaps.is_restating() {
-                self.settle_gap(who, self.living[who].now);
-            }
-            self.put_aside(who);
-            self.living[who].gap = true;
+            return self.lose_switches(since.unwrap_or(self.from));
+        }
+        let Some(who) = self.thread(thread, self.from) else { return };
+        // Until then nothing is missing, and what is complete has its end.
+        for until in [since, self.living[who].until].into_iter().flatten() {
+            self.bring(who, until);
+        }
+        if self.living[who].gaps.is_restating() {
+            self.settle_gap(who, self.living[who].now);
+        }
+        self.put_aside(who);
+        let living = &mut self.living[who];
+        living.gaps.expect(fault.restated_behind);
+        living.gap = true;
+        if let Some(tasks) = &mut self.async_tasks {
+            tasks.lose_events(who, (living.now, u64::MAX));
         }
     }
 
     /// What is open goes on only if the thread says so.
     fn put_aside(&mut self, who: usize) {
-        let mut open = Vec::new();
+        let mut open: Vec<Aside> = Vec::new();
         while let Some((frame, _)) = self.living[who].pop_any(0) {
             let mut call = self.living[who].take_call();
             if let Some(call) = &mut call {
@@ -99,10 +113,39 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         match self.living[who].gaps.restate(open, at) {
             Some(aside) => self.restore(who, aside),
             None => {
-                self.settle_gap(who, at);
+                self.settle_gap(who, self.living[who].now);
                 self.begin(who, open, begin, Given::default());
             }
         }
+    }
+
+    /// An event restates nothing: what was put aside and is not restated is over, unless the event
+    /// lies before the next batch that restates what is open.
+    pub(super) fn settle_restated(&mut self, who: usize, ticks: Ticks, at: u64) {
+        if self.living[who].gaps.is_unsure() {
+            if !self.living[who].gaps.is_restated(ticks) {
+                return;
+            }
+            // What has begun behind the missing events has ended, or did not begin before that.
+            self.living[who].gaps.restate_nothing();
+        }
+        self.settle_gap(who, at);
+    }
+
+    /// Something ends by itself that was open when events went missing: it has gone on until now.
+    /// What was inside of it is over, nobody knows since when. Whether there is such a thing.
+    pub(super) fn end_aside(&mut self, who: usize, open: Open, begin: u64, at: u64) -> bool {
+        let Some(mut taken) = self.living[who].gaps.take(open, begin) else { return false };
+        self.take_out_above(who, open, 0, at);
+        let it = taken.pop();
+        for inner in &taken {
+            self.lose_aside(who, inner, at);
+        }
+        if let Some(it) = it {
+            self.restore(who, it);
+            self.close(who, at, How::Plain);
+        }
+        true
     }
 
     /// What is open on a thread from now on is known: that goes on. What begins later does so when
@@ -123,6 +166,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 None => self.begin(who, it.open, it.begin, Given::default()),
             }
         }
+        // No more than that is open.
+        self.living[who].gaps.restate_nothing();
     }
 
     /// Something is open still: it goes on as it was, and waits again if it waited.
@@ -140,7 +185,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     pub(super) fn settle_gap(&mut self, who: usize, at: u64) {
         // No event has ended it: it lasts to the end of the thread.
         if self.living[who].gap && self.living[who].gaps.is_unsure() {
-            self.lost_until(at);
+            self.end_loss(who, at);
         }
         if !self.living[who].gaps.is_open() {
             return;
@@ -152,12 +197,16 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             }
             return;
         }
-        for Aside { frame, call } in rest.iter().rev() {
-            if let Some(call) = call.filter(|call| !is_futex_wait(call)) {
-                self.forget_wait(who, &call, frame);
-            }
-            self.lose_frame(who, frame, at);
+        for aside in rest.iter().rev() {
+            self.lose_aside(who, aside, at);
         }
+    }
+
+    fn lose_aside(&mut self, who: usize, Aside { frame, call }: &Aside, at: u64) {
+        if let Some(call) = call.filter(|call| !is_futex_wait(call)) {
+            self.forget_wait(who, &call, frame);
+        }
+        self.lose_frame(who, frame, at);
     }
 
     /// Events of a thread are missing, as it says itself.
@@ -167,7 +216,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.living[who].dropped(to.0.saturating_sub(from.0));
         let ends = self.living[who].gaps.lose((events, ends));
         self.lose_ends(who, ends, to.0.min(at));
-        self.lost_until(to.0.min(at));
+        if let Some(tasks) = &mut self.async_tasks {
+            tasks.lose_events(who, (from.0.min(at), to.0.min(at)));
+        }
         if self.is_watched() {
             let who = self.seen(who);
             self.observer.lost(who, Nanos(at), &loss);
@@ -178,14 +229,14 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     #[inline]
     pub(super) fn end_gap(&mut self, who: usize, at: u64) {
         if std::mem::take(&mut self.living[who].gap) {
-            self.lost_until(at);
+            self.end_loss(who, at);
         }
     }
 
-    /// Events are missing up to then, of whatever a thread does.
-    fn lost_until(&mut self, at: u64) {
+    /// Events of a thread were missing up to then.
+    fn end_loss(&mut self, who: usize, at: u64) {
         if let Some(tasks) = &mut self.async_tasks {
-            tasks.lost_events(at);
+            tasks.end_loss(who, at);
         }
     }
 

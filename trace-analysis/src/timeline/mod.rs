@@ -23,9 +23,10 @@
 //!   `start` about where threads were when the window began, `lost` about missing events, `finish`
 //!   its end.
 //! - `thread` is a thread's state, `spent` how long it was in which, `frame` what is open on it,
-//!   `call` what it did in a call, `history` what it did lately, `gaps` what of that goes on behind
-//!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom, `places` why
-//!   and where threads wait, `hands` who held locks that have no address.
+//!   `call` what it did in a call, `history` what it did lately; `gaps` says what of that goes on
+//!   behind missing events, and `aside` has it meanwhile; `who` finds a thread by the system's ids;
+//!   `futex` says who woke whom, `places` why and where threads wait, `hands` who held locks that
+//!   have no address.
 //! - `futures` is the part about futures and async tasks: who polls, who waits, who woke.
 //! - `activity` is what was done in a poll or a task run; `cpus` counts what ran at once.
 //! - `life` and `wait` are what is known of a thread, a wait or a call in the end.
@@ -36,6 +37,7 @@
 //! Elsewhere: the loop (`walk`), sums (`report`), why a thread waits (`reason`).
 
 mod activity;
+mod aside;
 mod call;
 mod closed;
 mod cpus;
@@ -72,15 +74,14 @@ use trace_format::value::Values;
 pub use self::activity::{Activity, Stretch};
 pub use self::cpus::{Concurrency, CpuLife};
 pub(crate) use self::finish::Found;
-pub(crate) use self::fold::{EndedCall, EndedRegion, EndedRun, Fold, Waited};
+pub(crate) use self::fold::{ClosedCall, EndedRegion, EndedRun, Fold, Waited};
 pub(crate) use self::frame::Frame;
 pub use self::futex::Holder;
 pub use self::life::{ThreadLife, Times};
 pub(crate) use self::places::Place;
-pub use self::wait::{OneCall, Unended, Wait, Waker};
+pub use self::wait::{OneCall, TOP, Unended, Wait, Waker};
 pub(crate) use self::walk::Walk;
-pub(crate) use self::who::main_thread;
-pub use self::who::unjoined;
+pub use self::who::{main_thread, unjoined};
 use crate::reason::Reason;
 use crate::time::Moment;
 
@@ -350,9 +351,4 @@ pub trait Observer {
 
     /// Something that only a newer version knows.
     fn unknown(&mut self) {}
-}
-
-/// Sees nothing.
-impl Observer for () {
-    const IS_ON: bool = false;
 }

@@ -10,6 +10,7 @@ use super::futex::{Meanwhile, Wake, was_woken, woken};
 use super::futures::innermost_poll;
 use super::observed::Given;
 use super::places::Meaning;
+use super::spent::Known;
 use super::walk::{BEYOND, EAGAIN, Walk, call_class};
 use super::{Detached, Fold, How, Observer};
 use crate::reason::Reason;
@@ -199,6 +200,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             meaning.why.waits &= result != EAGAIN && !is_fast;
         }
         let Meaning { why, place, resource } = meaning;
+        self.waiter_changed(who);
         self.living[who].push(Open::Call(call), begin, Some(meaning));
         // Nobody tells of its end.
         if self.living[who].is_too_deep() {
@@ -246,7 +248,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if is_told {
             // What they did up to now tells how long others waited for whom.
             let mut waiters = std::mem::take(&mut self.waiters);
-            waiters.extend(futex.waiters_for_lock(wake.begin));
+            waiters.extend(futex.hand_over());
             for waiter in waiters.drain(..) {
                 self.bring(waiter, wake.begin);
             }
@@ -306,13 +308,22 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     pub(super) fn end_detached(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
         self.end_early(who, at);
         let begin = self.nanos(ticks);
-        let Some(place) = self.living[who].find(open, begin) else {
-            return self.end_elsewhere(who, open, ticks, at);
-        };
+        match self.living[who].find(open, begin) {
+            Some(place) => {
+                self.take_out_above(who, open, place + 1, at);
+                self.close(who, at, How::Plain);
+            }
+            None if self.end_aside(who, open, begin, at) => {}
+            None => self.end_elsewhere(who, open, ticks, at),
+        }
+    }
+
+    /// Something ends that has more inside than this number of frames.
+    pub(super) fn take_out_above(&mut self, who: usize, open: Open, depth: usize, at: u64) {
         while self.living[who].is_too_deep() {
             self.living[who].pop_too_deep();
         }
-        while self.living[who].frames.len() > place + 1 {
+        while self.living[who].frames.len() > depth {
             let inner = self.living[who].frames.last().map(|frame| frame.open);
             let how = match (open, inner) {
                 (Open::Poll(future), Some(Open::Region(_))) => How::Held(future),
@@ -320,14 +331,20 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             };
             self.take_out(who, at, how);
         }
-        self.close(who, at, How::Plain);
     }
 
     /// Something ends that is not open on this thread: what was around it has ended before, or it
-    /// was not begun here.
+    /// was not begun here, or its begin is missing.
     fn end_elsewhere(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
         let begin = self.nanos(ticks);
         if !self.end_late(who, open, begin, at) {
+            if let Open::Region(site) = open
+                && self.has_cpus
+                && self.living[who].gaps.is_unsure()
+            {
+                // What the thread did in it is not known.
+                self.closed_region(who, site, at - begin.min(at), &Known::default());
+            }
             self.end_late_of_others(who, open, begin);
         }
         if !self.is_watched() {

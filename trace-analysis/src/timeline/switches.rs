@@ -176,6 +176,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if !std::mem::replace(&mut living.is_switched, true) {
             self.switched.push(who);
         }
+        self.waiter_changed(who);
         self.tell_intervals(who);
         self.cpus.switched(Switch { at, before, after: cpu });
     }

@@ -6,6 +6,10 @@ use trace_format::time::Nanos;
 use crate::reason::Reason;
 use crate::time::Moment;
 
+/// Maximum number of the longest waits or calls that a group keeps, and of the holders that are
+/// named for one lock: those that made others wait most.
+pub const TOP: usize = 8;
+
 /// One stretch of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {

@@ -36,7 +36,7 @@ use super::{Fold, Found, How, Loss, Note, Observer};
 use crate::time::Moment;
 use crate::trace::Trace;
 use crate::trace::{Options, Progress, bounds};
-use crate::walk::{Missing, Visitor, walk};
+use crate::walk::{Fault, Missing, PendingBegin, Visitor, walk};
 
 /// Maximum number of threads that recorded nothing and are known from CPUs.
 const STRANGERS_MAX: usize = 1 << 16;
@@ -328,7 +328,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         if let EventKind::Reopen { open, since: ago } = event.kind {
             return self.reopen(who, open, since(ago));
         }
-        self.settle_gap(who, at);
+        self.settle_restated(who, ticks, at);
         let end = |duration: Ticks| self.end_of(ticks, duration);
         let given = Given::default();
         match event.kind {
@@ -482,7 +482,8 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         }
     }
 
-    fn begin_pending(&mut self, begin: Ticks, thread: ThreadId, open: Open) {
+    fn begin_pending(&mut self, pending: &PendingBegin) {
+        let PendingBegin { thread, open, begin, is_behind } = *pending;
         let at = self.nanos(begin);
         if at >= self.to {
             return;
@@ -492,12 +493,15 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         }
         self.settle(at);
         let Some(who) = self.thread(thread, at) else { return };
+        // Events that come may end what is not known to be open, and must not end this.
+        if self.living[who].gaps.is_unsure() && !is_behind {
+            return;
+        }
         self.come(who, at);
         self.bring(who, at);
         self.end_gap(who, at);
         let living = &mut self.living[who];
-        let is_aside = self.is_trace_end && living.gaps.is_from_before(at);
-        if !is_aside && living.find(open, at).is_none() {
+        if !living.gaps.is_from_before(at) && living.find(open, at).is_none() {
             self.begin(who, open, begin, Given::default());
         }
     }
@@ -524,23 +528,21 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         }
     }
 
-    fn fault(&mut self, thread: Option<ThreadId>, state: Option<&ThreadState>) {
-        if let Some(thread) = thread {
-            self.lose(thread);
-        }
-        // A summary of a window that ends before the trace does not look at it either.
-        if let Some(state) = state.filter(|_| self.is_trace_end) {
-            self.go_on_as(state);
-        }
+    fn fault(&mut self, fault: &Fault) {
+        self.lose(fault);
     }
 
-    fn open_at_end(&mut self, state: &ThreadState) {
-        let who = self.who.thread(state.id);
-        // If no event came behind the gap, this is known since then.
-        let is_news = who.is_some_and(|who| !self.living[who].gaps.is_open());
-        if is_news && self.is_trace_end {
-            self.go_on_as(state);
+    fn open_behind(&mut self, state: &ThreadState, is_end: bool) {
+        let Some(who) = self.who.thread(state.id) else { return };
+        // If the thread has restated what is open since, that is known already.
+        if !self.living[who].gaps.is_unsure() {
+            return;
         }
+        if is_end {
+            // Nothing was known until now.
+            self.bring(who, self.to);
+        }
+        self.go_on_as(state);
     }
 
     fn is_done(&self) -> bool {

@@ -32,8 +32,9 @@ pub(super) fn unjoined_since<S: ReadAt>(file: &TraceFile<S>) -> BTreeMap<ThreadI
     since
 }
 
-/// The thread that the process began with.
-pub(crate) fn main_thread(tables: &Tables) -> Option<ThreadId> {
+/// The thread that the process began with; `None` if the trace does not say.
+#[must_use]
+pub fn main_thread(tables: &Tables) -> Option<ThreadId> {
     let pid = tables.process.as_ref().map(|process| process.pid);
     let is_first = |thread: &&Thread| Some(thread.os_id) == pid;
     let is_main = |thread: &&Thread| thread.name == "main" && thread.parent == ThreadId(0);

@@ -3,7 +3,7 @@
 //! Everything that follows a trace in order goes through here, so all of it has the same window,
 //! counts the same damage, reports progress in the same way, and knows the same of what was open
 //! when the window began, of what had begun without an event of its own (`pending`), and of what is
-//! open at the end (`last_states`). What could not be read is counted (`missing`).
+//! open behind missing events (`last_states`). What could not be read is counted (`missing`).
 
 mod last_states;
 mod missing;
@@ -15,12 +15,14 @@ use std::ops::ControlFlow;
 use trace_format::definition::OpenSince;
 use trace_format::header::BatchKind;
 use trace_format::id::{Open, ThreadId};
-use trace_format::read::{ReadAt, ThreadState, Timed, TraceFile, Window};
+use trace_format::read::{InOrder, ReadAt, ReadErrorKind, ThreadState, Timed, TraceFile, Window};
 use trace_format::time::Ticks;
 
-pub use self::last_states::last_states;
+pub(crate) use self::last_states::last_states;
+pub use self::last_states::states_behind;
 pub(crate) use self::missing::Missing;
 use self::pending::Pending;
+pub(crate) use self::pending::PendingBegin;
 use crate::trace::{Progress, bounds};
 
 /// Events between two reports of progress.
@@ -36,25 +38,46 @@ pub(crate) trait Visitor {
 
     /// Something begins of which the trace has no event: only the state at the last generation
     /// names it.
-    fn begin_pending(&mut self, begin: Ticks, thread: ThreadId, open: Open);
+    fn begin_pending(&mut self, pending: &PendingBegin);
 
     /// The next event.
     fn event(&mut self, timed: Timed<'_>);
 
-    /// Events of this thread or CPU are missing here; `None` if nobody can tell whose.
-    ///
-    /// - `state`: what is open behind that, if no event of the thread comes any more, and this is
-    ///   known.
-    fn fault(&mut self, thread: Option<ThreadId>, state: Option<&ThreadState>);
+    /// Events are missing here.
+    fn fault(&mut self, fault: &Fault);
 
-    /// What a thread with missing events has open at the end, where this is known.
-    fn open_at_end(&mut self, state: &ThreadState) {
-        let _ = state;
+    /// What a thread has open behind the last of its events that are missing, where a state says
+    /// so.
+    ///
+    /// - `is_end`: whether this is the end of all. If not, it is the fault itself, as no event of
+    ///   the thread comes any more.
+    fn open_behind(&mut self, state: &ThreadState, is_end: bool) {
+        let _ = (state, is_end);
     }
 
     /// Whether it wants no more; asked now and then.
     fn is_done(&self) -> bool {
         false
+    }
+}
+
+/// Events that are missing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fault {
+    /// Of which thread or CPU; `None` if nobody can tell.
+    pub(crate) thread: Option<ThreadId>,
+    /// From when on, if that is known: until then nothing is missing.
+    pub(crate) since: Option<Ticks>,
+    /// Behind which time the thread's events follow a batch that restates what is open. `None` if
+    /// there is no such batch.
+    pub(crate) restated_behind: Option<Ticks>,
+}
+
+impl Fault {
+    /// The fault that was met last.
+    fn new<S: ReadAt>(order: &mut InOrder<'_, S>) -> Self {
+        let (thread, since) = (order.fault_thread(), order.missing_since());
+        Self { thread, since, restated_behind: order.restated_behind() }
     }
 }
 
@@ -75,7 +98,7 @@ pub(crate) fn walk<S: ReadAt>(
         visitor.open_at_start(thread, open);
     }
     let states = last_states(file);
-    let mut pending = Pending::of(&states, is_pending);
+    let mut pending = Pending::of(file, &states, is_pending);
     let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
     let bytes_total = events.map(|entry| u64::from(entry.bytes)).sum::<u64>();
     let (begin, end) = bounds(file);
@@ -93,25 +116,36 @@ pub(crate) fn walk<S: ReadAt>(
                 let bytes = (bytes_total as f64 * part.min(1.0)) as u64;
                 progress(Progress { bytes, bytes_total });
             }
-            while let Some((begin, thread, open)) = pending.before(timed.event.ticks) {
-                visitor.begin_pending(begin, thread, open);
+            while let Some(begun) = pending.before(timed.event.ticks) {
+                visitor.begin_pending(&begun);
             }
             visitor.event(timed);
             ControlFlow::Continue(())
         });
         let Err(error) = walked else { break };
-        missing.note(&error);
-        let thread = order.fault_thread();
-        faulty.extend(thread);
-        let is_last = |_: &ThreadId| order.is_fault_last();
-        let state = thread.filter(is_last).and_then(|thread| states.get(&thread));
-        visitor.fault(thread, state);
+        // The bytes that may have been a thread's end were reported when the file was opened.
+        if !matches!(error.kind, ReadErrorKind::EndMissing { .. }) {
+            missing.note(&error);
+        }
+        let fault = Fault::new(&mut order);
+        visitor.fault(&fault);
+        let Some(thread) = fault.thread else { continue };
+        match states.get(&thread).filter(|_| order.is_fault_last()) {
+            Some(state) => {
+                faulty.remove(&thread);
+                visitor.open_behind(state, false);
+            }
+            None => _ = faulty.insert(thread),
+        }
     }
-    while let Some((begin, thread, open)) = pending.before(Ticks(u64::MAX)) {
-        visitor.begin_pending(begin, thread, open);
+    while let Some(begun) = pending.before(Ticks(u64::MAX)) {
+        visitor.begin_pending(&begun);
     }
-    for state in faulty.iter().filter_map(|thread| states.get(thread)) {
-        visitor.open_at_end(state);
+    if !faulty.is_empty() {
+        let mut states = states_behind(file, window.to, |thread| faulty.contains(&thread));
+        for state in faulty.iter().filter_map(|thread| states.remove(thread)) {
+            visitor.open_behind(&state, true);
+        }
     }
     missing.events = order.events_lost();
     progress(Progress { bytes: bytes_total, bytes_total });

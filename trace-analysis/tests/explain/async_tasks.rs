@@ -7,7 +7,7 @@ use crate::executor::{
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
-use trace_format::definition::ResourceKind;
+use trace_format::definition::{CallsiteKind, ResourceKind};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, StackId, ThreadId};
 use trace_format::read::TraceFile;
@@ -94,16 +94,30 @@ fn who_gave_the_other_tasks_away_may_block() {
 #[test]
 fn what_to_do_about_a_long_poll_follows_from_where_it_blocked() {
     for (stack, advice) in [
-        (BLOCK, "blocking work belongs elsewhere"),
+        (BLOCK, "move work that blocks to spawn_blocking, or to a thread of its own"),
         // It gave them away, and yet one waited.
         (IN_PLACE, "it was in block_in_place, which gives the other tasks to another worker"),
     ] {
         let e = long_poll_at(Some(stack), true);
         let found = only(e, 500 * MS, InsightKind::BlockedWorker);
         let last = found.evidence.last().expect("there is some");
-        assert_eq!(*last, format!("the longest is from 0.001000 s on; {advice}"));
+        assert_eq!(*last, format!("the longest poll began at 0.001000 s; {advice}"));
         assert_eq!(found.stacks, [StackId(stack)]);
     }
+}
+
+#[test]
+fn a_task_that_is_called_by_its_place_has_it_once() {
+    let mut e = Executor::new();
+    let nameless = 20;
+    e.0.callsite(nameless, CallsiteKind::Future, "testgen.rs:20");
+    e.spawn(2, 0, 1, nameless);
+    e.begin_poll(1, MS, 1);
+    e.0.call(1, open_call(CallId::CLOCK_NANOSLEEP, 0, BLOCK), MS, 39 * MS, 0);
+    e.event(1, 41 * MS, EventKind::EndPoll { waits_at: StackId(TIMER) });
+    let found = only(e, 500 * MS, InsightKind::BlockedWorker);
+    let said = "a poll of src/testgen.rs:20 kept worker-0 for 40.0 ms: ";
+    assert!(found.title.starts_with(said), "{}", found.title);
 }
 
 #[test]
@@ -159,7 +173,9 @@ fn a_lock_held_across_an_await_is_told_from_one_held_at_work() {
                 app::handler (src/app.rs:88), while writer (src/testgen.rs:2) held it across an \
                 await: for tokio timer at app::writer (src/app.rs:66)";
     assert_eq!(found.title, said);
-    assert!(found.evidence[0].contains("idle for 88% of that"), "{:?}", found.evidence);
+    let by = ", by task 1: idle for 88%, waiting for tokio timer at app::writer (src/app.rs:66)";
+    let is_said = found.evidence[0].contains("; 1 hold of 9") && found.evidence[0].ends_with(by);
+    assert!(is_said, "{:?}", found.evidence);
     assert_eq!(found.stacks, [TIMER, RELEASE, LOCK].map(StackId));
     let found = only(held(5 * MS), 200 * MS, InsightKind::LockContention);
     assert!(found.title.ends_with("held by writer (src/testgen.rs:2)"), "{}", found.title);
@@ -341,7 +357,7 @@ fn a_poll_without_a_cpu_is_not_told_to_work_elsewhere() {
     e.poll(1, 44 * MS, 2, TIMER, 100 * US);
     let found = all_insights(e, 100 * MS);
     let poll = found.iter().find(|it| it.kind == InsightKind::BlockedWorker).expect("it is told");
-    let said = "the longest is from 0.003000 s on; with a CPU all the time it would have taken \
+    let said = "the longest poll began at 0.003000 s; with a CPU all the time it would have taken \
                 2.00 ms";
     assert_eq!(poll.evidence.last().map(String::as_str), Some(said), "{poll:#?}");
 }

@@ -100,7 +100,7 @@ fn of_one_thread_its_waiting_is_told_and_of_the_program_its_cpus() {
     let title = "main was ready for 800 ms and had no CPU, as other programs or a limit took them";
     assert_eq!((insight.kind, insight.title.as_str()), (InsightKind::CpusTaken, title));
     // Main for 4 ms of 20, each of the three others for 2.
-    let used = "the program used 0.50 CPUs in the mean, of 4";
+    let used = "the program used 0.50 CPUs on average, of 4";
     assert_eq!(insight.evidence.last().map(String::as_str), Some(used));
 }
 
@@ -260,6 +260,7 @@ fn waiting_for_files_counts_only_as_far_as_the_kernel_did_not_count_it_as_readin
         for round in 0..15 {
             off(&mut trace, 2, FSYNC, (round * 50 * MS + MS, round * 50 * MS + 21 * MS));
         }
+        gone(&mut trace, 1, MS);
         gone(&mut trace, 2, 800 * MS);
         only(trace.stop(1_000 * MS), InsightKind::SlowCalls)
     };
@@ -278,6 +279,7 @@ fn waiting_for_files_counts_only_as_far_as_the_kernel_did_not_count_it_as_readin
 fn calls_that_keep_a_thread_busy_are_told_however_short_each_is() {
     let reading = |waits: bool| {
         let mut trace = running();
+        gone(&mut trace, 1, MS);
         trace.resource(9, ResourceKind::Descriptor, 5, "/dev/urandom");
         let read = open_call(CallId::READ, 9, 8);
         for round in 0..2_000 {
@@ -292,8 +294,8 @@ fn calls_that_keep_a_thread_busy_are_told_however_short_each_is() {
     let found = only(reading(false), InsightKind::SlowCalls);
     let title = "worker spent 400 ms in read, 2,000 times at app::f8 (src/main.rs:8)";
     assert_eq!((found.title.as_str(), found.call), (title, Some(CallId::READ)));
-    let share = "40% of all their time, 200 µs each in the mean, on CPUs: the kernel's work";
-    assert_eq!(found.evidence, [share, "most about /dev/urandom: 400 ms"]);
+    let share = "40% of all their time, 200 µs each on average, on CPUs: the kernel's work";
+    assert_eq!(found.evidence, [share, "mostly about /dev/urandom: 400 ms"]);
     assert_eq!((found.threads, found.stacks), (vec![ThreadId(2)], vec![StackId(8)]));
     assert_eq!(insights(reading(true)), [], "it waits for somebody to write");
 }

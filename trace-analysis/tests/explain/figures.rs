@@ -163,8 +163,8 @@ fn what_is_said_of_a_lock_is_of_the_waits_that_its_title_counts() {
     let title = "t1 waited 150 ms for one mutex, 5 times at app::f1 (src/main.rs:1)";
     assert_eq!((lock.title.as_str(), lock.lost), (title, Nanos(150 * MS)));
     let evidence = [
-        "t4 held it for 100% of the waiting and gave it up at app::f7 (src/main.rs:7); it held it \
-         up to 30.0 ms, meanwhile unknown 100%",
+        "t4 held it for 100% of the waiting and gave it up at app::f7 (src/main.rs:7); 5 holds, \
+         30.0 ms at most and 150 ms in all: unknown 100%",
         "up to 2 threads waited for it at once, with those that never got it",
         "the longest wait took 30.0 ms: t1, from 0.000000 s on, ended by t4",
     ];
@@ -307,7 +307,7 @@ fn of_busy_calls_the_file_with_the_most_work_is_named_and_not_what_was_waited_fo
     let title = "t1 spent 400 ms in read, 4,000 times at app::f6 (src/main.rs:6)";
     let busy = found.iter().find(|it| it.title == title);
     let busy = busy.unwrap_or_else(|| panic!("{found:#?}"));
-    assert_eq!(busy.evidence[1], "most about /dev/urandom: 400 ms");
+    assert_eq!(busy.evidence[1], "mostly about /dev/urandom: 400 ms");
 }
 
 #[test]

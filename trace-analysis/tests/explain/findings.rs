@@ -202,6 +202,46 @@ fn a_holder_that_sleeps_is_named() {
     );
 }
 
+/// In each round main or another waits for a lock while its holder sleeps.
+fn asleep_with_the_lock(holder: fn(u64) -> u32) -> Insight {
+    let mut trace = running();
+    for round in 0..20 {
+        let (now, holder) = (round * 50 * MS, holder(round));
+        off(&mut trace, holder % 4 + 1, LOCK, (now + MS, now + 30 * MS), 0);
+        off(&mut trace, holder, SLEEP, (now + 2 * MS, now + 29 * MS), 0);
+        trace.call(holder, UNLOCK, now + 30 * MS - 1_000, 500, 1);
+    }
+    only(trace.stop(1_000 * MS), InsightKind::SlowHolder)
+}
+
+#[test]
+fn of_several_holders_that_are_as_bad_none_is_named_alone() {
+    let all = asleep_with_the_lock(|round| 1 + round as u32 % 4);
+    assert!(all.title.ends_with(": one of 4 threads slept while it held it"), "{}", all.title);
+    // Eleven rounds of twenty, and nine.
+    let two = asleep_with_the_lock(|round| if round < 11 { 4 } else { 3 });
+    assert!(two.title.ends_with(": one of 2 threads slept while it held it"), "{}", two.title);
+    // Fourteen and six.
+    let worst = asleep_with_the_lock(|round| if round < 14 { 4 } else { 3 });
+    assert!(worst.title.ends_with(": writer slept while it held it"), "{}", worst.title);
+}
+
+#[test]
+fn who_sleeps_again_and_again_with_a_lock_is_told_to_give_it_up() {
+    let mut trace = running();
+    for round in 0..400 {
+        let now = round * 2_500_000;
+        off(&mut trace, 1, LOCK, (now + 100_000, now + 1_300_000), 0);
+        off(&mut trace, 2, SLEEP, (now + 150_000, now + 1_150_000), 0);
+        trace.call(2, UNLOCK, now + 1_300_000 - 1_000, 500, 1);
+    }
+    let found = insights(trace.stop(1_000 * MS));
+    let asleep = found.iter().find(|it| it.kind == InsightKind::SleepLoop).expect("it sleeps");
+    let advice = "for 100% of that time it held a mutex that others waited for: give the mutex up \
+                  before the sleep";
+    assert_eq!(asleep.evidence, [advice]);
+}
+
 #[test]
 fn a_holder_in_a_slow_call_is_named_without_switches_too() {
     let mut trace = started();

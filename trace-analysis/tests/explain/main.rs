@@ -8,6 +8,8 @@
 //! - `findings`: what is said of programs made slow on purpose, and of those that are well.
 //! - `futures`: what is said of a main thread that waits for futures, and of async tasks that wait
 //!   for others.
+//! - `order`: findings come in the order of what the program would have been faster without.
+//! - `own_waits`: what is said of a main thread that waits itself.
 //! - `path`: what is said of programs whose main thread waits for others, and of functions that are
 //!   hot.
 //! - `processes`: what is said of programs that run others and wait for them, and of threads that
@@ -22,5 +24,7 @@ mod executor;
 mod figures;
 mod findings;
 mod futures;
+mod order;
+mod own_waits;
 mod path;
 mod processes;

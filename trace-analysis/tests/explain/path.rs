@@ -167,7 +167,7 @@ fn who_waits_for_one_that_computes_alone_is_told_so() {
     let title = "99% of main's 301 ms depend on stage, which computed: 299 ms";
     assert_eq!(one.title, title);
     let evidence = "stage was on a CPU for 199 ms, ready without one for 100 ms; the program used \
-                    0.69 CPUs in the mean, of 4";
+                    0.69 CPUs on average, of 4";
     assert_eq!(one.evidence[1], evidence);
     assert_eq!(one.threads[0], ThreadId(STAGE));
 }

@@ -511,8 +511,10 @@ fn what_others_may_have_polled_whose_events_are_missing_is_not_ready_for_ever() 
         e.region(2, 2_000, PARKED, 10);
         Some(damaged)
     };
-    for tasks in [spawned_beside_a_loss(dropped), spawned_beside_a_loss(damaged)] {
-        assert_eq!(site(&tasks, HANDLER).ready_total, Nanos(0));
+    for (tasks, surely) in
+        [(spawned_beside_a_loss(dropped), Nanos(100)), (spawned_beside_a_loss(damaged), Nanos(0))]
+    {
+        assert_eq!(site(&tasks, HANDLER).ready_total, surely, "until events went missing");
         assert_eq!(site(&tasks, WRITER).ready_total, Nanos(4_000), "nothing was lost since");
         let delays: Vec<_> = tasks.delays.iter().map(|it| it.site).collect();
         assert!(delays.iter().all(|it| *it == SiteId(WRITER)), "{delays:?}");
@@ -521,6 +523,27 @@ fn what_others_may_have_polled_whose_events_are_missing_is_not_ready_for_ever() 
     let tasks = spawned_beside_a_loss(|e| Some(damaged_batch(e)));
     assert_eq!(site(&tasks, HANDLER).ready_total, Nanos(0));
     assert_eq!(site(&tasks, WRITER).ready_total, Nanos(0));
+}
+
+#[test]
+fn a_forgotten_task_is_ready_until_its_poll_may_be_missing() {
+    // The second thread polls tasks; the first one does not, and only spawns.
+    for (thread, surely) in [(1, 90 * MS), (2, 60 * MS)] {
+        let mut e = Executor::new();
+        e.spawn(1, 0, 1, HANDLER);
+        e.spawn(1, 10, 2, WRITER);
+        e.poll(2, 100, 2, TIMER, 10);
+        let (from, to) = (Ticks(60 * MS), Ticks(70 * MS));
+        e.event(thread, 70 * MS, EventKind::Dropped { events: 5, ends: 0, from, to });
+        let tasks = read(e.stop(90 * MS));
+        let told = site(&tasks, HANDLER);
+        assert_eq!((told.ready_total, told.never_polled), (Nanos(surely), 1), "thread {thread}");
+        let unfinished = tasks.unfinished.iter().find(|it| it.task == FutureId(1));
+        let unfinished = unfinished.expect("it has not ended");
+        assert_eq!((unfinished.phase, unfinished.known_to), (Phase::New, Nanos(surely)));
+        let [delay] = tasks.delays.as_slice() else { panic!("{:?}", tasks.delays) };
+        assert_eq!((delay.site, delay.duration), (SiteId(HANDLER), Nanos(surely)));
+    }
 }
 
 #[test]
@@ -569,7 +592,7 @@ fn a_million_futures_are_counted_and_some_are_kept() {
     let mut e = Executor::new();
     let count = 400_000;
     for id in 1..=count {
-        e.spawn(1, id, id, HANDLER);
+        e.spawn(1, id, 2 * id, HANDLER);
     }
     let tasks = read(e.stop(10 * count));
     assert_eq!(tasks.unfinished.len(), UNFINISHED_MAX);

@@ -106,8 +106,9 @@ impl Program {
         all.get(at).copied()
     }
 
+    /// The recorder's own numbers are even.
     fn id(task: usize) -> u64 {
-        task as u64 + 1
+        2 * (task as u64 + 1)
     }
 
     /// Something is recorded on a thread: the poll that it is in can't be told whole any more.
@@ -128,7 +129,8 @@ impl Program {
         self.record(thread);
         let site = [HANDLER, WRITER][self.random.below(2) as usize];
         self.tasks.push(Task { site, doing: Doing::Ready });
-        self.executor.spawn(thread, self.now, self.tasks.len() as u64, site);
+        let id = Self::id(self.tasks.len() - 1);
+        self.executor.spawn(thread, self.now, id, site);
     }
 
     fn wake(&mut self, thread: u32) {

@@ -80,6 +80,68 @@ fn what_is_not_finished_is_one_task_too() {
     assert_eq!(task.chain, [(FutureId(2), SiteId(QUERY))]);
 }
 
+/// `tokio::spawn(future.traced("query"))` on a runtime whose hooks report tasks, by odd numbers.
+fn spawned_with_hooks() -> Executor {
+    let mut e = Executor::new();
+    e.spawn(1, 10, 2, QUERY);
+    e.spawn(1, 20, 5, HANDLER);
+    e
+}
+
+#[test]
+fn a_wrapped_future_that_nobody_has_polled_yet_is_one_task() {
+    let tasks = read(spawned_with_hooks().stop(2_000));
+    assert_eq!(sites(&tasks.sites), [(HANDLER, 1, 0, 1)]);
+    assert_eq!(sites(&tasks.children), [(QUERY, 1, 0, 1)]);
+    assert_eq!(tasks.sites[0].ready_total, Nanos(1_980));
+    let unfinished: Vec<_> = tasks.unfinished.iter().map(|it| it.task).collect();
+    assert_eq!(unfinished, [FutureId(5)]);
+    // The executor drops it, and all that is in it.
+    let mut e = spawned_with_hooks();
+    e.end(1, 500, 2, Outcome::Dropped);
+    e.end(1, 510, 5, Outcome::Ended);
+    let tasks = read(e.stop(2_000));
+    assert_eq!(sites(&tasks.sites), [(HANDLER, 1, 0, 0)]);
+    assert_eq!((tasks.sites[0].never_polled, tasks.sites[0].ended), (1, 1));
+}
+
+#[test]
+fn what_looked_like_a_wrapped_future_and_is_polled_elsewhere_is_a_task() {
+    for first in [2, 5] {
+        let mut e = spawned_with_hooks();
+        e.poll(1, 100, first, TIMER, 10);
+        e.poll(2, 200, 7 - first, TIMER, 20);
+        let tasks = read(e.stop(2_000));
+        let mut told = sites(&tasks.sites);
+        told.sort_unstable();
+        assert_eq!(told, [(HANDLER, 1, 1, 1), (QUERY, 1, 1, 1)], "{first} first");
+        assert_eq!(tasks.children, []);
+    }
+    // One is polled, the other one never.
+    let mut e = spawned_with_hooks();
+    e.poll(1, 100, 5, TIMER, 10);
+    let mut told = sites(&read(e.stop(2_000)).sites);
+    told.sort_unstable();
+    assert_eq!(told, [(HANDLER, 1, 1, 1), (QUERY, 1, 0, 1)]);
+}
+
+#[test]
+fn two_tasks_that_were_spawned_one_behind_the_other_are_two() {
+    for second in [4, 5] {
+        let mut e = Executor::new();
+        e.spawn(1, 10, if second == 4 { 2 } else { 3 }, QUERY);
+        e.spawn(1, 20, second, HANDLER);
+        let mut told = sites(&read(e.stop(2_000)).sites);
+        told.sort_unstable();
+        assert_eq!(told, [(HANDLER, 1, 0, 1), (QUERY, 1, 0, 1)], "{second}");
+    }
+    // Of two threads.
+    let mut e = Executor::new();
+    e.spawn(1, 10, 2, QUERY);
+    e.spawn(2, 20, 5, HANDLER);
+    assert_eq!(read(e.stop(2_000)).sites.len(), 2);
+}
+
 /// As in a `LocalSet` that a traced future awaits: the set's tasks are polled inside of that.
 #[test]
 fn a_task_that_runs_inside_another_s_poll_is_a_task_of_its_own() {

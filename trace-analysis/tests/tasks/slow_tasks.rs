@@ -155,7 +155,7 @@ fn another_slow_one_that_has_not_ended_is_said_to_be_open() {
     end(&mut trace, 500 * MS, 50);
     begin(&mut trace, 800 * MS, 51, 0);
     let (_, insights) = read(trace.stop(1_000 * MS));
-    let said = "others of that name that were slow: #51 200 ms, still open";
+    let said = "other slow tasks of that name: #51 200 ms, still open";
     assert!(insights[0].evidence.iter().any(|it| it == said), "{:?}", insights[0].evidence);
 }
 

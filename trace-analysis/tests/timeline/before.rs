@@ -75,7 +75,7 @@ fn a_wait_has_its_true_length_and_its_thread_only_the_traces() {
     let group = &lives.waits.by_resource[0];
     assert_eq!((group.total, group.quantiles.max), (Nanos(2_000 * MS), Nanos(6_000 * MS)));
     // A call that has ended, too.
-    let read = &lives.calls.by_call[0];
+    let read = lives.calls.by_call.iter().find(|it| it.call == READ.call).expect("it ended");
     assert_eq!((read.total, read.quantiles.max), (Nanos(500 * MS), Nanos(1_500 * MS)));
     assert_eq!(read.longest[0].begin, Moment(-1_000 * MS as i64));
     let report = Report { lives, ..Report::default() };

@@ -26,6 +26,7 @@ impl Visitor for Told {
             Ending::With(..) => " with",
             Ending::Misnested => " misnested",
             Ending::Elsewhere => " elsewhere",
+            Ending::Unseen => " unseen",
             Ending::Lost => " lost",
             Ending::Unfinished => " unfinished",
         };
@@ -336,12 +337,60 @@ fn after_a_gap_ends_of_unknown_begins_are_no_findings() {
     assert_eq!(
         told.0,
         [
-            "r1 0..50 self 50 depth 0 lost",
             "r2 61..62 self 1 depth 0",
+            "r1 0..50 self 50 depth 0 lost",
             "r3 40..80 self 40 depth 0",
             "end without begin 90"
         ]
     );
+}
+
+#[test]
+fn what_is_restated_behind_a_gap_and_the_rest_of_a_batch_has_gone_on() {
+    let (mut stack, mut told) = (stack(), Told::default());
+    feed(&mut stack, &mut told, &[begin(0, 1), begin(10, 2), begin(20, 4)]);
+    stack.gap(Ticks(50), &mut told);
+    // Between the gap and the next restated batch: what begins here may go on, too.
+    feed(&mut stack, &mut told, &[region(60, 3, 5), begin(66, 5)]);
+    assert!(!stack.is_sure());
+    stack.restate();
+    let front = [reopen(70, 1, 70), reopen(70, 2, 60), reopen(70, 5, 4)];
+    feed(&mut stack, &mut told, &front);
+    feed(&mut stack, &mut told, &[end(76), end(80), end(100), end(110)]);
+    assert!(stack.is_sure());
+    assert_eq!(
+        told.0,
+        [
+            "r3 60..65 self 5 depth 0",
+            "r4 20..50 self 30 depth 2 lost",
+            "r5 66..76 self 10 depth 2",
+            "r2 10..80 self 55 depth 1",
+            "r1 0..100 self 30 depth 0",
+            "end without begin 110"
+        ]
+    );
+    assert_eq!(stack.busy(), Ticks(100), "each moment once");
+}
+
+#[test]
+fn a_detached_end_of_what_was_open_at_a_gap_is_its_own() {
+    let (mut stack, mut told) = (stack(), Told::default());
+    feed(&mut stack, &mut told, &[begin(0, 1), begin(10, 2)]);
+    stack.gap(Ticks(50), &mut told);
+    let ended = |at, site, since| detached(at, Open::Region(SiteId(site)), since);
+    // The last one was begun in what is missing, or on another thread.
+    feed(&mut stack, &mut told, &[begin(60, 3), ended(80, 1, 80), ended(90, 7, 35)]);
+    stack.finish(Ticks(100), &mut told);
+    assert_eq!(
+        told.0,
+        [
+            "r2 10..50 self 40 depth 1 lost",
+            "r1 0..80 self 60 depth 0",
+            "r7 55..90 self 0 depth 0 unseen",
+            "r3 60..80 self 20 depth 0 misnested"
+        ]
+    );
+    assert_eq!(stack.busy(), Ticks(80));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What a window that begins or ends in the middle of things knows of the threads. One tick is a
 //! nanosecond.
 
+use std::collections::BTreeMap;
+
 use trace_analysis::life::{Lives, ThreadLife};
 use trace_analysis::reason::Reason;
 use trace_analysis::{Options, Summary, Trace};
@@ -61,6 +63,40 @@ fn a_wait_that_goes_on_beyond_the_window_is_no_less_a_wait() {
     // How long a call took is not known in a window in which it did not end.
     assert_eq!((part.calls.count, life(&part, 1).calls), (0, 0));
     assert_eq!(part.unended, [], "beyond the window they may end");
+}
+
+/// By call: how many ended, how long threads were in them, and of that off their CPUs.
+fn calls(lives: &Lives) -> BTreeMap<CallId, (u64, u64, u64)> {
+    let groups = lives.calls.by_call.iter();
+    groups.map(|it| (it.call, (it.count, it.total.0, it.off_cpu.0))).collect()
+}
+
+#[test]
+fn the_times_in_calls_of_windows_add_up_to_that_of_the_trace() {
+    let bytes = joined();
+    let mut sums: BTreeMap<CallId, (u64, u64, u64)> = BTreeMap::new();
+    let cuts = [30_000, 60_000, 100_000, 160_000, 199_500].map(Some);
+    let (begins, ends) = ([None].into_iter().chain(cuts), cuts.into_iter().chain([None]));
+    for (from, to) in begins.zip(ends) {
+        for (call, (count, total, off_cpu)) in calls(&lives(&bytes, from, to)) {
+            let sum = sums.entry(call).or_default();
+            *sum = (sum.0 + count, sum.1 + total, sum.2 + off_cpu);
+        }
+    }
+    assert_eq!(sums, calls(&lives(&bytes, None, None)));
+    let join = sums[&CallId::PTHREAD_JOIN];
+    assert_eq!(join, (1, 190_000, 188_500), "one call, in all windows but none twice");
+}
+
+#[test]
+fn of_a_call_that_goes_on_beyond_the_window_only_the_time_inside_counts() {
+    let part = lives(&joined(), None, Some(100_000));
+    let [join, sleep] = part.calls.by_call.as_slice() else { panic!("{:?}", part.calls) };
+    assert_eq!((join.call, join.count, join.open), (CallId::PTHREAD_JOIN, 0, 1));
+    assert_eq!((join.total, join.off_cpu), (Nanos(90_000), Nanos(89_500)));
+    assert_eq!((join.quantiles.max, &join.longest[..]), (Nanos(0), &[][..]));
+    assert_eq!((sleep.total, part.calls.total), (Nanos(51_000), Nanos(141_000)));
+    assert_eq!((part.calls.count, part.calls.open), (0, 2));
 }
 
 /// A thread goes off its CPU in a sleep, the other one runs on; both did so before a generation if

@@ -16,6 +16,8 @@ pub struct Clock {
     /// Nanoseconds per tick behind each snapshot, in units of 2^-48; one for each.
     slopes: Vec<u128>,
     rejected: u64,
+    /// Whether the first snapshot is made up.
+    is_extended: bool,
 }
 
 /// Fraction bits of a slope: at 2^-48 an hour at 3 GHz is off by less than a tenth of a nanosecond.
@@ -50,11 +52,35 @@ impl Clock {
         self.kind = Some(kind);
     }
 
+    /// Whether there is a snapshot.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        !self.snapshots.is_empty()
+    }
+
+    /// The trace began then, and its first snapshots are missing: that is the zero, by the line
+    /// behind the first that is there.
+    pub(crate) fn begin_at(&mut self, ticks: Ticks) {
+        let (Some(&first), Some(&slope)) = (self.snapshots.first(), self.slopes.first()) else {
+            return;
+        };
+        let nanos = scale(first.ticks.0.saturating_sub(ticks.0), slope);
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        let before = |at: Nanos| at.0.checked_sub(nanos).map(Nanos);
+        if let (Some(monotonic), Some(wall)) = (before(first.monotonic), before(first.wall))
+            && monotonic < first.monotonic
+        {
+            self.snapshots.insert(0, ClockSnapshot { ticks, monotonic, wall });
+            self.slopes.insert(0, slope);
+            self.is_extended = true;
+        }
+    }
+
     /// Whether nanoseconds can be known: two snapshots, or a clock that counts nanoseconds. If not,
     /// a tick is taken for a nanosecond.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.snapshots.len() >= 2 || self.kind == Some(ClockKind::Monotonic)
+        let read = self.snapshots.len() - usize::from(self.is_extended);
+        read >= 2 || self.kind == Some(ClockKind::Monotonic)
     }
 
     /// The first snapshot: the zero of [`Clock::nanos`].

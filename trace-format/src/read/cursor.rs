@@ -1,7 +1,8 @@
 //! One thread's events, in the order it wrote them, through all its batches.
 //!
 //! A cursor knows without loading anything a time before which it has no event. It notices what
-//! is missing between its batches, and refuses a batch that would run back in time.
+//! is missing between its batches, and refuses a batch that would run back in time. Behind its last
+//! batch it reports that more may be missing, if the file says so.
 
 use super::error::{ReadError, ReadErrorKind};
 use super::file::{BatchBuffer, TraceFile};
@@ -10,6 +11,7 @@ use super::order::Window;
 use super::sequel::Sequel;
 use super::source::ReadAt;
 use super::stream::Batch;
+use super::unowned::MissingEnd;
 use crate::event::{Event, EventError, EventKind, Events, Step, opcode};
 use crate::header::{BatchHeader, FLAG_RESTATED};
 use crate::id::ThreadId;
@@ -34,6 +36,12 @@ pub(crate) struct Cursor {
     entries: Vec<u32>,
     /// The next of them to load.
     next: usize,
+    /// The first from there on that restates what is open, when that was last looked for.
+    restated: usize,
+    /// Whether the thread has more of them behind the window.
+    is_cut: bool,
+    /// What may be missing behind the last one, until that is reported.
+    missing_end: Option<MissingEnd>,
     /// The batch that is being walked, or that was.
     batch: Option<(BatchHeader, u64)>,
     buffer: Option<BatchBuffer>,
@@ -47,6 +55,8 @@ pub(crate) struct Cursor {
     sequel: Sequel,
     /// Something before was lost, so what is open is not known.
     gap: bool,
+    /// From when on events were missing at the last fault, if that is known.
+    missing_since: Option<Ticks>,
 }
 
 impl Cursor {
@@ -55,10 +65,13 @@ impl Cursor {
         mut entries: Vec<u32>,
         index: &[IndexEntry],
         window: Window,
+        missing_end: Option<MissingEnd>,
     ) -> Self {
         let entry = |&at: &u32| &index[at as usize];
+        let mut is_cut = false;
         if let Some(to) = window.to {
             let end = entries.iter().position(|at| entry(at).base_ticks >= to);
+            is_cut = end.is_some();
             entries.truncate(end.unwrap_or(entries.len()));
         }
         // As if behind a gap, a cursor that starts in the middle wants to know what is open; and so
@@ -77,6 +90,9 @@ impl Cursor {
             events_lost: 0,
             entries,
             next: 0,
+            restated: 0,
+            is_cut,
+            missing_end: missing_end.filter(|_| !is_cut),
             batch: None,
             buffer: None,
             at: 0,
@@ -85,6 +101,7 @@ impl Cursor {
             last: Ticks(0),
             sequel,
             gap: true,
+            missing_since: None,
         }
     }
 
@@ -94,8 +111,11 @@ impl Cursor {
         if self.is_loaded() {
             return Some(self.events().peek().unwrap_or(self.ticks));
         }
-        let entry = &index[*self.entries.get(self.next)? as usize];
-        Some(entry.base_ticks.0.max(self.ticks))
+        let next = match self.entries.get(self.next) {
+            Some(&at) => index[at as usize].base_ticks,
+            None => self.missing_end?.since,
+        };
+        Some(next.0.max(self.ticks))
     }
 
     /// Whether the next event, or a fault in its place, is in memory.
@@ -104,9 +124,38 @@ impl Cursor {
         self.at < self.end
     }
 
-    /// Whether nothing is left of it, in memory or not.
+    /// From when on events were missing at the last fault, if that is known.
+    pub(crate) fn missing_since(&self) -> Option<Ticks> {
+        self.missing_since
+    }
+
+    /// Whether nothing of the thread comes any more, be that behind the window.
     pub(crate) fn is_done(&self) -> bool {
-        !self.is_loaded() && self.next >= self.entries.len()
+        let is_read = !self.is_loaded() && self.next >= self.entries.len();
+        is_read && !self.is_cut && self.missing_end.is_none()
+    }
+
+    /// Behind which time all events follow a batch that restates what is open: the next one of the
+    /// window that does so begins then. `None` if there is none.
+    pub(crate) fn restated_behind(&mut self, index: &[IndexEntry]) -> Option<Ticks> {
+        let before = |base: Ticks| Some(Ticks(base.0.saturating_sub(1)));
+        if let (Some((header, _)), 0, true) = (&self.batch, self.at, self.is_loaded())
+            && header.flags & FLAG_RESTATED != 0
+        {
+            // None of its events has been handed out.
+            return before(header.base_ticks);
+        }
+        self.restated = self.restated.max(self.next);
+        while let Some(&at) = self.entries.get(self.restated) {
+            let entry = &index[at as usize];
+            if entry.flags & FLAG_RESTATED != 0 {
+                // A piece before it may end in the same moment.
+                let is_next = self.restated == self.next && !self.is_loaded();
+                return if is_next { before(entry.base_ticks) } else { Some(entry.base_ticks) };
+            }
+            self.restated += 1;
+        }
+        None
     }
 
     #[inline]
@@ -140,7 +189,7 @@ impl Cursor {
             Step::Fault(error) => {
                 let (fault, lost, ticks) = fault(self.batch, payload, error, self.ticks);
                 self.events_lost += lost;
-                (self.ticks, self.gap) = (ticks, true);
+                (self.ticks, self.gap, self.missing_since) = (ticks, true, None);
                 Some(Err(fault))
             }
             Step::Later(_) | Step::End => None,
@@ -152,7 +201,7 @@ impl Cursor {
     pub(crate) fn fail(&mut self, error: EventError) -> ReadError {
         let (fault, lost, ticks) = fault(self.batch, self.payload(), error, self.ticks);
         self.events_lost += lost;
-        (self.ticks, self.gap) = (ticks, true);
+        (self.ticks, self.gap, self.missing_since) = (ticks, true, None);
         fault
     }
 
@@ -164,24 +213,30 @@ impl Cursor {
     /// Gives up what is left; returns its memory.
     pub(crate) fn end(&mut self) -> Option<BatchBuffer> {
         self.entries.clear();
-        self.end = 0;
+        (self.end, self.missing_end) = (0, None);
         self.buffer.take()
     }
 
-    /// Loads the next batch into `buffer`.
+    /// Loads the next batch into `buffer`. It or the report of a missing end must be there still.
     ///
     /// # Errors
     /// What is wrong with it, and then it is passed over; or what is missing before it, and then
-    /// it is loaded all the same.
+    /// it is loaded all the same; or what may be missing behind the last.
     pub(crate) fn load<S: ReadAt>(
         &mut self,
         file: &TraceFile<S>,
         mut buffer: BatchBuffer,
     ) -> Result<(), ReadError> {
-        let entry = &file.index()[self.entries[self.next] as usize];
+        let Some(&at) = self.entries.get(self.next) else {
+            self.buffer = Some(buffer);
+            return Err(self.miss_end());
+        };
+        let entry = &file.index()[at as usize];
         self.next += 1;
         self.end = 0;
         self.sequel.reach(Ticks(self.ticks));
+        let is_next = !self.gap && self.sequel.is_next(entry.sequence, entry.piece);
+        self.missing_since = None;
         let loaded = file.load(entry, &mut buffer).and_then(|batch| {
             self.sequel.refuse_past(&batch)?;
             Ok((batch.header, batch.offset))
@@ -190,6 +245,8 @@ impl Cursor {
         let (header, offset) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
+                let is_past = matches!(error.kind, ReadErrorKind::TimeBackwards { .. });
+                self.missing_since = Some(entry.base_ticks).filter(|_| is_next && !is_past);
                 self.gap = true;
                 self.events_lost += u64::from(entry.events);
                 // Its turn came at its time, so others are there already.
@@ -209,6 +266,15 @@ impl Cursor {
             self.gap = false;
         }
         missing.map_or(Ok(()), |kind| Err(ReadError::new(offset, kind)))
+    }
+
+    #[cold]
+    fn miss_end(&mut self) -> ReadError {
+        let MissingEnd { since, offset } = self.missing_end.take().unwrap_or_default();
+        (self.gap, self.ticks) = (true, self.ticks.max(since.0));
+        self.missing_since = Some(Ticks(self.ticks));
+        let (thread, since) = (self.thread.0, self.ticks);
+        ReadError::new(offset, ReadErrorKind::EndMissing { thread, since })
     }
 
     fn skip_reopens(&mut self) {

@@ -6,11 +6,15 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::check::judge_lengths;
 use super::error::{ReadError, ReadErrorKind};
 use super::file::{BatchBuffer, load_at};
 use super::source::{ReadAt, Sequential, read_full};
 use super::stream::BatchReader;
-use crate::header::{BatchKind, FILE_MAGIC, FLAG_FIRST, FileHeader, TRAILER_BYTES, Trailer};
+use crate::header::{
+    BATCH_HEADER_BYTES, BatchHeader, BatchKind, FILE_MAGIC, FLAG_FIRST, FileHeader, TRAILER_BYTES,
+    Trailer,
+};
 use crate::id::ThreadId;
 use crate::index::{IndexEntry, take_entry};
 use crate::varint::take_varint;
@@ -22,6 +26,8 @@ pub(crate) struct Directory {
     pub(crate) faults: Vec<ReadError>,
     pub(crate) complete: bool,
     pub(crate) bytes_missing: u64,
+    /// Where damaged bytes begin that may have been events of any thread, in order.
+    pub(crate) unowned: Vec<u64>,
 }
 
 /// Finds all batches of a file of `bytes` bytes.
@@ -33,13 +39,16 @@ pub(crate) fn find<S: ReadAt>(source: &S, bytes: u64) -> Result<Directory, ReadE
     match from_trailer(source, bytes, u64::from(header.header_bytes)) {
         Ok(Some(index)) => {
             find_gaps(&index, &mut faults);
-            return Ok(Directory { header, index, faults, complete: true, bytes_missing: 0 });
+            let (complete, bytes_missing, unowned) = (true, 0, Vec::new());
+            return Ok(Directory { header, index, faults, complete, bytes_missing, unowned });
         }
         Ok(None) => {}
         Err(error) => faults.push(error),
     }
     let before = faults.len();
-    let (mut directory, end) = rebuild(reader, bytes, faults)?;
+    let (mut directory, damaged, end) = rebuild(reader, bytes, faults)?;
+    let unowned = damaged.into_iter().filter(|range| !is_collectors(source, *range));
+    directory.unowned = unowned.map(|(from, _)| from).collect();
     if directory.complete && end < bytes {
         // What lies at the file's end is no trailer of this trace.
         directory.faults.drain(usize::from(has_header_fault)..before);
@@ -58,19 +67,40 @@ fn behind<S: ReadAt>(source: &S, end: u64, bytes: u64) -> Result<ReadError, Read
     Ok(ReadError::new(end, ReadErrorKind::BytesBehind { bytes, is_trace }))
 }
 
-/// Walks the whole file. Returns also where the trace ends, or what is left of it.
+/// Whether damaged bytes were a batch of the collector's, so that no events were in them: what
+/// looks like its header says so in more than one field, and that it had all of these bytes.
+fn is_collectors<S: ReadAt>(source: &S, (from, to): (u64, u64)) -> bool {
+    let mut front = [0; BATCH_HEADER_BYTES];
+    let is_read = read_full(source, &mut front, from).is_ok_and(|bytes| bytes == front.len());
+    let Some(header) = BatchHeader::decode(&front).filter(|_| is_read) else { return false };
+    let is_whole = judge_lengths(&header).is_ok_and(|bytes| from + bytes as u64 == to);
+    let is_kind = matches!(header.kind, BatchKind::Definitions | BatchKind::Index);
+    is_whole && is_kind && header.thread == ThreadId(0)
+}
+
+/// Walks the whole file. Returns also which bytes are damaged, from where to where, and where the
+/// trace ends, or what is left of it.
 fn rebuild<R: io::Read>(
     mut reader: BatchReader<R>,
     bytes: u64,
     mut faults: Vec<ReadError>,
-) -> Result<(Directory, u64), ReadError> {
-    let mut index = Vec::new();
-    while let Some(batch) = reader.next_batch() {
-        match batch {
-            Ok(batch) if batch.header.kind == BatchKind::Index => {}
-            Ok(batch) => index.push(IndexEntry::new(batch.offset, &batch.header)),
-            Err(error) => faults.push(error),
+) -> Result<(Directory, Vec<(u64, u64)>, u64), ReadError> {
+    let (mut index, mut damaged) = (Vec::new(), Vec::new());
+    loop {
+        let error = match reader.next_batch() {
+            None => break,
+            Some(Ok(batch)) if batch.header.kind == BatchKind::Index => continue,
+            Some(Ok(batch)) => {
+                index.push(IndexEntry::new(batch.offset, &batch.header));
+                continue;
+            }
+            Some(Err(error)) => error,
+        };
+        // Of a file that is cut, what is behind is missing of all threads: there the trace ends.
+        if !matches!(error.kind, ReadErrorKind::Truncated | ReadErrorKind::TrailerDamaged) {
+            damaged.push((error.offset, reader.offset()));
         }
+        faults.push(error);
     }
     let (complete, bytes_missing) = (reader.is_complete(), reader.bytes_skipped());
     let told = faults.iter().any(|fault| matches!(fault.kind, ReadErrorKind::Truncated));
@@ -78,8 +108,9 @@ fn rebuild<R: io::Read>(
         faults.push(ReadError::new(bytes, ReadErrorKind::Truncated));
     }
     find_gaps(&index, &mut faults);
-    let directory = Directory { header: reader.header(), index, faults, complete, bytes_missing };
-    Ok((directory, reader.offset()))
+    let (header, unowned) = (reader.header(), Vec::new());
+    let directory = Directory { header, index, faults, complete, bytes_missing, unowned };
+    Ok((directory, damaged, reader.offset()))
 }
 
 /// The index, if there is a trailer.

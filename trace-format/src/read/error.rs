@@ -117,6 +117,14 @@ pub enum ReadErrorKind {
         /// In the file.
         found: u64,
     },
+    /// Damaged bytes, and nothing says whose they were: the last events of this thread may have
+    /// been there.
+    EndMissing {
+        /// Whose.
+        thread: u32,
+        /// From when on they may be missing.
+        since: u64,
+    },
     /// The trace has its end here, and the file goes on.
     BytesBehind {
         /// How many there are.
@@ -201,6 +209,10 @@ impl ReadErrorKind {
             }
             Self::EventsMissing { thread, written, found } => {
                 write!(f, "thread {thread}: {written} events were written, {found} are here")
+            }
+            Self::EndMissing { thread, since } => {
+                write!(f, "thread {thread}: events from {since} ticks on may be missing, as ")?;
+                write!(f, "nothing says whose the damaged bytes here were")
             }
             Self::BytesBehind { bytes, is_trace: true } => {
                 write!(f, "another trace begins here, {bytes} bytes that were not read: ")?;

@@ -4,6 +4,8 @@
 //! the number of batches and of names. Loading a batch checks it again: an index can be right about
 //! where a batch lies and the batch damaged all the same.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::check::{BATCH_BYTES_MAX, judge_checksum, judge_lengths, unpack};
 use super::directory::{Directory, find};
 use super::error::{ReadError, ReadErrorKind};
@@ -11,6 +13,7 @@ use super::order::{InOrder, Window};
 use super::source::{ReadAt, read_full};
 use super::stream::Batch;
 use super::tables::{Tables, TaskState, ThreadState, text};
+use super::unowned::{MissingEnd, Unowned};
 use crate::definition::Definition;
 use crate::header::{BATCH_HEADER_BYTES, BatchHeader, BatchKind, FileHeader};
 use crate::id::ThreadId;
@@ -64,6 +67,7 @@ pub struct TraceFile<S> {
     /// Number of a generation, and the place in the index of the batch that begins it.
     generations: Vec<(u32, usize)>,
     faults: Vec<ReadError>,
+    unowned: Unowned,
     complete: bool,
     bytes_missing: u64,
     events_missing: u64,
@@ -79,7 +83,8 @@ impl<S: ReadAt> TraceFile<S> {
     /// `NotATrace`, `VersionUnsupported`, `Truncated` inside the file header, `Io`.
     pub fn open(source: S) -> Result<Self, ReadError> {
         let bytes = source.bytes().map_err(|error| ReadError::new(0, ReadErrorKind::Io(error)))?;
-        let Directory { header, index, faults, complete, bytes_missing } = find(&source, bytes)?;
+        let Directory { header, index, faults, complete, bytes_missing, unowned } =
+            find(&source, bytes)?;
         let mut file = Self {
             source,
             bytes,
@@ -88,17 +93,20 @@ impl<S: ReadAt> TraceFile<S> {
             index,
             generations: Vec::new(),
             faults,
+            unowned: Unowned::default(),
             complete,
             bytes_missing,
             events_missing: 0,
         };
         file.read_definitions();
-        file.count_missing();
+        let whole = file.count_missing();
+        file.unowned = Unowned::new(unowned, &file.index, whole);
         Ok(file)
     }
 
     fn read_definitions(&mut self) {
         let (mut tables, mut buffer) = (Tables::default(), BatchBuffer::default());
+        let mut clock_at = None;
         for (at, entry) in self.index.iter().enumerate() {
             if entry.kind != BatchKind::Definitions {
                 continue;
@@ -110,25 +118,59 @@ impl<S: ReadAt> TraceFile<S> {
             }
             let new = &tables.generations[known..];
             self.generations.extend(new.iter().map(|generation| (generation.number, at)));
+            if tables.clock.has_snapshot() {
+                clock_at = clock_at.or(Some(entry.offset));
+            }
         }
         self.tables = tables;
+        // A trace begins with its clock: what can't be read before the first may have been that.
+        let is_damage = |kind: &ReadErrorKind| {
+            !matches!(kind, ReadErrorKind::HeaderDamaged | ReadErrorKind::BatchMissing { .. })
+        };
+        let before = |fault: &ReadError| clock_at.is_some_and(|clock| fault.offset < clock);
+        if self.faults.iter().any(|fault| before(fault) && is_damage(&fault.kind)) {
+            let first = self.first_event(self.tables.clock.origin().ticks);
+            self.tables.clock.begin_at(first);
+        }
     }
 
-    /// Compares what is in the file with what the recorder counted.
-    fn count_missing(&mut self) {
-        let mut found = std::collections::BTreeMap::<ThreadId, u64>::new();
+    /// When the first event is, if it is before then. What bases say of that is only a bound.
+    fn first_event(&self, mut first: Ticks) -> Ticks {
+        let events = self.index.iter().filter(|entry| entry.kind == BatchKind::Events);
+        let mut earlier: Vec<_> = events.filter(|entry| entry.base_ticks < first).collect();
+        earlier.sort_by_key(|entry| entry.base_ticks);
+        let mut buffer = BatchBuffer::default();
+        for entry in earlier {
+            if entry.base_ticks >= first {
+                break;
+            }
+            if let Ok(batch) = self.load(entry, &mut buffer) {
+                first = first.min(batch.first_ticks());
+            }
+        }
+        first
+    }
+
+    /// Compares what is in the file with what the recorder counted. Returns the threads of which
+    /// all events are there.
+    fn count_missing(&mut self) -> BTreeSet<ThreadId> {
+        let mut whole = BTreeSet::new();
+        let mut found = BTreeMap::<ThreadId, u64>::new();
         for entry in self.index.iter().filter(|entry| entry.kind == BatchKind::Events) {
             *found.entry(entry.thread).or_default() += u64::from(entry.events);
         }
         for thread in self.tables.threads.values() {
-            let written = thread.end.map_or(0, |end| end.events);
+            let Some(written) = thread.end.map(|end| end.events) else { continue };
             let found = found.get(&thread.id).copied().unwrap_or(0);
-            if written > found {
-                self.events_missing = self.events_missing.saturating_add(written - found);
-                let kind = ReadErrorKind::EventsMissing { thread: thread.id.0, written, found };
-                self.faults.push(ReadError::new(self.bytes, kind));
+            if written <= found {
+                whole.insert(thread.id);
+                continue;
             }
+            self.events_missing = self.events_missing.saturating_add(written - found);
+            let kind = ReadErrorKind::EventsMissing { thread: thread.id.0, written, found };
+            self.faults.push(ReadError::new(self.bytes, kind));
         }
+        whole
     }
 
     /// Where the bytes come from.
@@ -198,6 +240,29 @@ impl<S: ReadAt> TraceFile<S> {
         self.events_missing
     }
 
+    /// From when on events of a thread or a CPU may be missing behind the last that is here: its
+    /// last batches may have been in damaged bytes of which nothing says whose they were. `None` if
+    /// they can't have been.
+    #[must_use]
+    pub fn end_missing_since(&self, thread: ThreadId) -> Option<Ticks> {
+        self.missing_end(thread).map(|missing| missing.since)
+    }
+
+    /// The same, with the place of the bytes.
+    pub(super) fn missing_end(&self, thread: ThreadId) -> Option<MissingEnd> {
+        let generations = self.generations.iter().zip(&self.tables.generations);
+        let generations = generations.map(|((_, at), it)| (self.index[*at].offset, it));
+        self.unowned.missing_end(thread, generations)
+    }
+
+    /// Whether such bytes lie behind the begin of generation `number`: then what was open when that
+    /// began may be so no longer. `false` if the trace has no such generation.
+    #[must_use]
+    pub fn is_damaged_behind(&self, number: u32) -> bool {
+        let begin = self.generations.iter().find(|generation| generation.0 == number);
+        begin.is_some_and(|(_, at)| self.unowned.are_behind(self.index[*at].offset))
+    }
+
     /// Reads one batch, checks it, decompresses it.
     ///
     /// # Errors
@@ -246,8 +311,8 @@ impl<S: ReadAt> TraceFile<S> {
     #[must_use]
     pub fn shares(&self, count: usize, whole_threads: bool) -> Vec<Vec<IndexEntry>> {
         let mut shares = vec![(0_u64, Vec::new()); count.max(1)];
-        let mut whose = std::collections::BTreeMap::<ThreadId, usize>::new();
-        let mut sizes = std::collections::BTreeMap::<ThreadId, u64>::new();
+        let mut whose = BTreeMap::<ThreadId, usize>::new();
+        let mut sizes = BTreeMap::<ThreadId, u64>::new();
         let events = || self.index.iter().filter(|entry| entry.kind == BatchKind::Events);
         for entry in events() {
             *sizes.entry(entry.thread).or_default() += u64::from(entry.bytes);

@@ -14,7 +14,8 @@
 //! - [`mod@open`]: what is open on a thread, and how deep. [`sequel`]: whether a thread's
 //!   batches follow each other.
 //! - [`mod@rewrite`]: a trace with more definitions.
-//! - `check` (private): one batch's bytes, judged; `window` (private): a sliding view of a `Read`.
+//! - `check` (private): one batch's bytes, judged; `window` (private): a sliding view of a `Read`;
+//!   `unowned` (private): damaged bytes that may have been any thread's last batch.
 
 mod check;
 pub mod clock;
@@ -29,12 +30,13 @@ pub mod sequel;
 pub mod source;
 pub mod stream;
 pub mod tables;
+mod unowned;
 mod window;
 
 pub use clock::{Clock, ClockCursor};
 pub use error::{ReadError, ReadErrorKind};
 pub use file::{BatchBuffer, GenerationState, TraceFile};
-pub use open::{NESTING_MAX, OpenIndex};
+pub use open::{NESTING_MAX, OpenIndex, RESTATED_MAX};
 pub use order::{InOrder, Timed, Window};
 pub use rewrite::{RewriteError, rewrite};
 pub use sequel::Sequel;

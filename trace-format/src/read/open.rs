@@ -19,6 +19,9 @@ use crate::time::Ticks;
 /// thread with a stack of 8 MiB gets there with 128 bytes a call.
 pub const NESTING_MAX: usize = 1 << 16;
 
+/// Maximum number of open things that a batch restates: the outermost ones. FORMAT.md, section 4.
+pub const RESTATED_MAX: usize = 32;
+
 /// A stack that is no deeper is searched from its end: that is faster than a table.
 const SEARCHED_MAX: usize = 64;
 

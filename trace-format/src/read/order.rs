@@ -56,7 +56,10 @@ pub struct Timed<'a> {
 /// **Faults** come where they lie. After one, what [`InOrder::fault_thread`] had open is
 /// unknown. `Reopen` events are left out, as they say nothing new, but behind a fault they are
 /// handed out, and what they name is all that is open there. A batch that is missing was named by
-/// [`TraceFile::faults`] already, and is named again.
+/// [`TraceFile::faults`] already, and is named again; and so are damaged bytes that may have been
+/// the last batch of a thread, behind that thread's last event ([`ReadErrorKind::EndMissing`]).
+///
+/// [`ReadErrorKind::EndMissing`]: super::ReadErrorKind::EndMissing
 #[derive(Debug)]
 pub struct InOrder<'f, S> {
     file: &'f TraceFile<S>,
@@ -117,12 +120,31 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
         self.fault_thread
     }
 
-    /// Whether no event of [`InOrder::fault_thread`] comes any more.
+    /// Whether no event of [`InOrder::fault_thread`] comes any more, be that behind the window.
     #[must_use]
     pub fn is_fault_last(&self) -> bool {
-        let Some(thread) = self.fault_thread else { return false };
-        let at = self.cursors.binary_search_by_key(&thread, |cursor| cursor.thread);
-        at.is_ok_and(|at| self.cursors[at].is_done())
+        self.fault_place().is_some_and(|at| self.cursors[at].is_done())
+    }
+
+    /// From when on events of [`InOrder::fault_thread`] were missing at its last fault, if that is
+    /// known: all that are before are here.
+    #[must_use]
+    pub fn missing_since(&self) -> Option<Ticks> {
+        self.cursors[self.fault_place()?].missing_since()
+    }
+
+    /// Behind which time the events of [`InOrder::fault_thread`] follow a batch that restates what
+    /// is open: such a batch begins then. `None` if the window has none. Before that, what was open
+    /// may be so still.
+    #[must_use]
+    pub fn restated_behind(&mut self) -> Option<Ticks> {
+        let at = self.fault_place()?;
+        self.cursors[at].restated_behind(self.file.index())
+    }
+
+    fn fault_place(&self) -> Option<usize> {
+        let thread = self.fault_thread?;
+        self.cursors.binary_search_by_key(&thread, |cursor| cursor.thread).ok()
     }
 
     /// Events in batches that could not be read, by their headers or the index.
@@ -331,6 +353,8 @@ fn cursors<S: ReadAt>(file: &TraceFile<S>, window: Window) -> Vec<Cursor> {
             threads.entry(entry.thread).or_default().push(at as u32);
         }
     }
-    let cursors = threads.into_iter();
-    cursors.map(|(thread, entries)| Cursor::new(thread, entries, file.index(), window)).collect()
+    let cursors = threads.into_iter().map(|(thread, entries)| {
+        Cursor::new(thread, entries, file.index(), window, file.missing_end(thread))
+    });
+    cursors.collect()
 }

@@ -56,6 +56,15 @@ impl Sequel {
         Err(ReadError::new(batch.offset, kind))
     }
 
+    /// Whether a batch with these numbers would follow the one before.
+    pub(crate) fn is_next(&self, sequence: u32, offset: u32) -> bool {
+        let (sequence, is_rest) = (i64::from(sequence), offset != 0);
+        match is_rest {
+            true => sequence == self.sequence && offset == self.end,
+            false => sequence == self.sequence + 1,
+        }
+    }
+
     /// What is missing before this batch, which comes next.
     pub fn missing_before(&mut self, header: &BatchHeader) -> Option<ReadErrorKind> {
         let missing = self.missing(header);

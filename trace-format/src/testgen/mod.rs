@@ -50,6 +50,8 @@ struct Pen {
     open: Vec<OpenSince>,
     /// Of a CPU: the system's id of the thread that runs there.
     running: Option<u64>,
+    /// When the thread ended, if it did before the trace.
+    ended: Option<Ticks>,
 }
 
 impl Default for TraceBuilder {
@@ -134,6 +136,11 @@ impl TraceBuilder {
         let (parent, stack) = (ThreadId(0), StackId(0));
         let first = Ticks(0);
         self.define(&Definition::Thread { id, os_id, name, first, parent, stack, entry: 0 });
+    }
+
+    /// Ends a thread; its totals are written with those of all others.
+    pub fn exit(&mut self, id: u32, ticks: u64) {
+        self.threads.entry(ThreadId(id)).or_default().ended = Some(Ticks(ticks));
     }
 
     /// Adds a clock snapshot.
@@ -246,15 +253,16 @@ impl TraceBuilder {
         let ticks = Ticks(ticks);
         self.seal_all();
         let mut events = 0;
-        for (id, total) in self.threads.iter().map(|it| (*it.0, it.1.events_total)) {
+        for (&id, pen) in &self.threads {
+            let (total, ended) = (pen.events_total, pen.ended);
             events += total;
             if id.as_cpu().is_some() {
                 continue;
             }
             let definition = Definition::ThreadEnd {
                 id,
-                ended: false,
-                ticks,
+                ended: ended.is_some(),
+                ticks: ended.unwrap_or(ticks),
                 events: total,
                 dropped_events: 0,
                 dropped_ends: 0,

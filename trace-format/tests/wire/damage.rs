@@ -2,6 +2,7 @@
 
 use crate::common::{Outcome, batches, in_order, in_order_by_steps, stream};
 use trace_format::batch::{BatchInfo, Compression};
+use trace_format::definition::CallsiteKind;
 use trace_format::header::{BATCH_HEADER_BYTES, BatchKind, FILE_HEADER_BYTES};
 use trace_format::id::ThreadId;
 use trace_format::read::{ReadErrorKind, TraceFile, Window};
@@ -341,6 +342,62 @@ fn missing_batches_are_counted() {
     let file = TraceFile::open(bytes.as_slice()).expect("it is a trace");
     assert_eq!(file.events_missing(), 100_000 - seen);
     assert_eq!(file.bytes_missing(), (victim.1 - victim.0) as u64 + 32);
+}
+
+#[test]
+fn damaged_bytes_without_an_owner_may_have_been_the_last_of_any_thread() {
+    let damaged = |is_stopped: bool| {
+        let mut trace = TraceBuilder::started(Compression::None);
+        (1..=3).for_each(|thread| trace.thread(thread, "t"));
+        trace.region(1, 1, 1_000, 10);
+        trace.region(2, 1, 1_100, 10);
+        trace.generation(1_500);
+        let damaged = trace.bytes();
+        trace.region(1, 1, 2_000, 10);
+        trace.seal(1);
+        trace.region(3, 1, 3_000, 10);
+        let mut bytes = if is_stopped { trace.stop(4_000) } else { trace.killed() };
+        bytes[damaged + BATCH_HEADER_BYTES] ^= 1;
+        if is_stopped {
+            // The index would say whose the batch was.
+            let trailer = bytes.len() - 1;
+            bytes[trailer] ^= 1;
+        }
+        bytes
+    };
+    let told = |bytes: &[u8]| {
+        let outcome = in_order(bytes, ALL);
+        assert_eq!(outcome.events, in_order_by_steps(bytes, ALL).events);
+        let faults =
+            outcome.faults.into_iter().filter(|fault| fault.contains("nothing says whose"));
+        faults.map(|fault| fault.split(": ").nth(1).expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    // The third thread has a batch behind the damage, whose number says that none is missing.
+    assert_eq!(told(&damaged(false)), ["thread 1", "thread 2"]);
+    assert_eq!(told(&damaged(true)), ["thread 1"], "all that the second wrote is there");
+    let bytes = damaged(false);
+    let file = TraceFile::open(bytes.as_slice()).expect("it is a trace");
+    let since = [1, 2, 3].map(|thread| file.end_missing_since(ThreadId(thread)));
+    let generation = Some(Ticks(1_500));
+    assert_eq!(since, [generation, generation, None], "what is older lies before it in the file");
+    assert!(file.is_damaged_behind(1) && file.is_damaged_behind(2));
+    // The window ends before anything may be missing.
+    let window = Window { to: Some(Ticks(1_400)), ..ALL };
+    assert_eq!(in_order(&bytes, window).faults.len(), file.faults().len());
+}
+
+#[test]
+fn a_damaged_batch_of_definitions_was_no_thread_s_last() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.region(1, 1, 1_000, 10);
+    trace.seal(1);
+    let damaged = trace.bytes();
+    trace.callsite(9, CallsiteKind::Region, "late");
+    trace.write_definitions();
+    let mut bytes = trace.killed();
+    bytes[damaged + BATCH_HEADER_BYTES] ^= 1;
+    let file = TraceFile::open(bytes.as_slice()).expect("it is a trace");
+    assert!(file.faults().len() == 2 && file.end_missing_since(ThreadId(1)).is_none());
 }
 
 #[test]

@@ -33,11 +33,11 @@ pub struct AsyncAnswer {
     pub tasks: AsyncTasks,
     /// Sums over all spawn sites.
     pub totals: AsyncTotals,
-    /// The longest poll, whether it is kept or not.
+    /// How long the longest poll took, whether that is kept or not.
     pub longest_poll: Option<Nanos>,
-    /// The polls that kept their threads for [`LONG_POLL`] or more, those of one place together,
-    /// those that gave way last, cut. Only some of the longest are kept, so there may be none
-    /// though there were such polls.
+    /// The polls that kept their threads for [`LONG_POLL`] or more; those of one place are one
+    /// entry, and those that gave way come last. Cut. Only some of the longest are kept, so there
+    /// may be none though there were such polls.
     pub long_polls: Vec<PollGroup>,
     /// Places that were left out of these.
     pub long_polls_omitted: usize,
@@ -47,7 +47,7 @@ pub struct AsyncAnswer {
     pub long_polls_in_place: u64,
     /// Places that were left out of the waits.
     pub waits_omitted: usize,
-    /// Unfinished tasks that are alike, in the order in which they are worth a look, cut.
+    /// Groups of unfinished tasks that are alike, those that are most worth a look first; cut.
     pub stuck: Vec<StuckGroup>,
     /// Kinds of these that were left out.
     pub stuck_omitted: usize,
@@ -102,7 +102,7 @@ pub struct AsyncTotals {
     pub ready: Nanos,
     /// Time in which tasks were not woken.
     pub idle: Nanos,
-    /// The same as the places have it where tasks waited.
+    /// The same time, as the sum over the places where tasks waited.
     pub waited: Nanos,
 }
 
@@ -197,7 +197,7 @@ impl AsyncAnswer {
         self.ask.site.is_some() && AsyncTasks::are_in(&self.subject.reading.file)
     }
 
-    /// Leaves what belongs to the spawn sites that were asked for.
+    /// Removes what does not belong to the spawn sites that were asked for.
     fn narrow(&mut self) {
         let (subject, tasks) = (&self.subject, &mut self.tasks);
         let Some(wanted) = &self.ask.site else { return };
@@ -227,7 +227,7 @@ impl AsyncAnswer {
             }
             alike[at].1.add(poll);
         }
-        // Of the sites, which count all: the polls above are some of the longest.
+        // From the sites, which count all polls: those above are only some of the longest.
         let sites = &self.tasks.sites;
         self.long_polls_count = units::sum(sites.iter().map(|site| site.long_polls));
         let longest = sites.iter().map(|site| site.poll.max).max();
@@ -268,7 +268,7 @@ impl AsyncAnswer {
     }
 }
 
-/// What is worse has a lower rank.
+/// The rank of an unfinished task; the worst has the lowest.
 fn rank(task: &Unfinished) -> u8 {
     match task.phase {
         _ if task.unwakeable => 0,

@@ -2,11 +2,13 @@
 //!
 //! Waiting is of two kinds, each with its own list: being held up, which could be less, and
 //! waiting for work, time or other threads, which is how a program rests. A lock that costs a
-//! tenth of the time must not stand below a main thread that waits for its workers.
+//! tenth of the time must not stand below a main thread that waits for its workers. What is
+//! outside of recorded calls has no place and no name, so it is told apart from both.
 
 use clap::ValueEnum;
 use trace_analysis::Wanted;
 use trace_analysis::life::{WaitGroup, Waits};
+use trace_analysis::reason::Reason;
 use trace_format::time::Nanos;
 
 use super::{Disturbances, LifeReading, Question, Subject, cut};
@@ -16,7 +18,7 @@ use crate::label::units;
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockedAsk {
-    /// What waits are put together by.
+    /// How waits are grouped.
     pub by: By,
     /// Maximum number of groups of each kind; 0 for all.
     pub top: usize,
@@ -63,13 +65,15 @@ pub struct BlockedAnswer {
     pub by: By,
 }
 
-/// The same waits in groups, of both kinds.
+/// The same waits in groups, by their kinds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WaitGroups {
     /// What holds threads up.
     pub held_up: WaitKind,
     /// How threads rest.
     pub at_rest: WaitKind,
+    /// Off a CPU outside of recorded calls.
+    pub outside: WaitKind,
 }
 
 /// The waits of one kind.
@@ -125,8 +129,12 @@ impl BlockedAnswer {
 
 impl WaitGroups {
     fn new(groups: Vec<WaitGroup>, top: usize) -> Self {
-        let (at_rest, held_up) = groups.into_iter().partition(WaitGroup::is_rest);
-        Self { held_up: WaitKind::new(held_up, top), at_rest: WaitKind::new(at_rest, top) }
+        let is_outside = |group: &WaitGroup| group.reason == Reason::Unseen;
+        let (outside, in_calls): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_outside);
+        let (at_rest, held_up) = in_calls.into_iter().partition(WaitGroup::is_rest);
+        let [held_up, at_rest, outside] =
+            [held_up, at_rest, outside].map(|groups| WaitKind::new(groups, top));
+        Self { held_up, at_rest, outside }
     }
 }
 

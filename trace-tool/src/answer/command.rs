@@ -1,5 +1,5 @@
-//! Commands that show more of what was asked about: the same part of the same trace, so that they
-//! show the numbers that led to them.
+//! Commands that show more. They ask about the same part of the same trace, so they show the
+//! numbers that led to them.
 
 use trace_format::time::Nanos;
 
@@ -7,8 +7,8 @@ use super::{Reading, Selection};
 use crate::label::{pasted, units, word};
 
 impl Selection {
-    /// A verb with its options, and the options that ask it about this part. What it says of a part
-    /// itself stays.
+    /// A verb with its options, and with those that ask it about this part. Options that it has
+    /// already stay as they are.
     #[must_use]
     pub fn command(&self, command: &str) -> String {
         let mut line = command.to_owned();
@@ -21,7 +21,7 @@ impl Selection {
         let time = |at: Option<Nanos>| at.map(|at| format!(" {}", seconds(at)));
         add("--from", time(self.from));
         match command.split(' ').next() {
-            // Of the heap there are moments, and it is of all threads.
+            // `heap` takes a moment, not an end, and is about all threads.
             Some("heap") => add("--at", time(self.to)),
             _ => {
                 add("--to", time(self.to));
@@ -33,8 +33,8 @@ impl Selection {
 }
 
 impl Reading {
-    /// A command to be pasted into a shell: `exectrace blocked app.trace --by lock`. What came
-    /// through a pipe is `FILE` in it.
+    /// A command for users to paste into a shell: `exectrace blocked app.trace --by lock`. A trace
+    /// that came through a pipe is `FILE` in it.
     ///
     /// - `command`: the verb with its options.
     #[must_use]
@@ -57,7 +57,7 @@ fn seconds(at: Nanos) -> String {
     format!("{}s", exact.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// The value of an option, which is none itself.
+/// The value of an option, so that it is not taken for another option.
 fn value(text: &str) -> String {
     format!("{}{}", if text.starts_with('-') { '=' } else { ' ' }, word(text))
 }

@@ -1,10 +1,10 @@
 //! What is missing from an answer: one value with the lines that every command prints about it, the
 //! `has_loss` and `missing` of its JSON, and its exit code.
 //!
-//! The lines are made of a [`Summary`], which checks every batch of the window, those of threads
-//! that were not asked for as well, so that no command knows of less damage than another. Each kind
-//! of loss is one line with a heading in capitals; [`names`](crate::label::names) has the words of
-//! each. What is odd about the traced program, and no loss, is not here.
+//! The lines come from a [`Summary`]. It checks every batch of the window, also those of threads
+//! that were not asked for, so all commands report the same damage. Each kind of loss is one line
+//! with a heading in capitals; [`names`](crate::label::names) has the words of each. Findings about
+//! the traced program that are no losses are not here.
 
 use trace_analysis::Summary;
 use trace_analysis::findings::{Finding, FindingKind};
@@ -21,7 +21,7 @@ use crate::label::units;
 /// What to do about a file without an end.
 const HOW_TO_END: &str = "`exectrace recover FILE` makes a whole trace of what is there";
 
-/// Maximum number of characters of a note of the recorder's that are shown.
+/// Maximum number of characters that are shown of a note of the recorder.
 const NOTE_CHARS_MAX: usize = 300;
 
 /// What is missing from an answer, the worst first.
@@ -29,7 +29,7 @@ const NOTE_CHARS_MAX: usize = 300;
 pub struct Completeness {
     /// One for each kind.
     pub losses: Vec<Lack>,
-    /// Records of what ran where that the kernel had no room for.
+    /// Records of switches and samples that the kernel had no room for.
     pub lost_records: u64,
 }
 
@@ -82,8 +82,8 @@ impl Completeness {
         missing
     }
 
-    /// What the lives of a part lack and its summary does not: for these, all threads are read
-    /// from the generation before the part on.
+    /// Adds what is missing from the lives of a part and not from its summary: lives are read from
+    /// the generation before the part on.
     fn add_of_lives(&mut self, lives: &Lives) {
         let damage = FindingKind::Damage { offset: 0, what: String::new() };
         if !lives.damage.is_empty() && !self.has(&damage) {
@@ -105,7 +105,7 @@ impl Completeness {
         }
     }
 
-    /// Of which stacks and resources the trace has no name, as the recorder had no room for more.
+    /// Adds that stacks or resources have no names, if the recorder had no room for more.
     fn add_unnamed(&mut self, tables: &Tables) {
         if let Some(names) = tables.facilities.get(facility::NAMES).filter(|it| !it.on) {
             let note = escape::plain(&names.note, NOTE_CHARS_MAX);
@@ -113,7 +113,7 @@ impl Completeness {
         }
     }
 
-    /// Of which threads nothing tells what they are called and which of the system's they are.
+    /// Adds that threads have no definition, which has their names and the system's ids.
     fn add_unjoined<S: ReadAt>(&mut self, file: &TraceFile<S>) {
         let threads = if file.has_cpus() { unjoined(file).len() as u64 } else { 0 };
         if threads > 0 {
@@ -195,7 +195,7 @@ impl Lack {
     }
 }
 
-/// How many events findings of one kind are about, if that kind counts them.
+/// How many events the findings of one kind concern, if that kind counts them.
 fn events(kept: &[Finding]) -> Option<u64> {
     let events = kept.iter().map(|finding| match &finding.kind {
         FindingKind::Missing { events } | FindingKind::Dropped { events, .. } => Some(*events),

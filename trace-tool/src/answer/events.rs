@@ -1,13 +1,11 @@
 //! Every event as a line, in the order of time.
 //!
-//! Lines are handed on one by one: a trace has more of them than fit into memory. Faults stand
-//! where they were met; what is missing from the lines is known at the end. With a limit that is
-//! what is missing up to the last line.
+//! Lines are handed on one by one, as a trace has more of them than fit into memory. A fault has a
+//! line where it was found. What is missing from the lines is known only at the end; with a limit
+//! it is what is missing up to the last line.
 
-use std::collections::HashMap;
-
-use trace_analysis::last_states;
 use trace_analysis::open_tasks::open_tasks;
+use trace_analysis::states_behind;
 use trace_format::read::{InOrder, ReadAt, Window};
 use trace_format::time::{Nanos, Ticks};
 
@@ -18,14 +16,14 @@ use crate::label::names::Names;
 use crate::label::places::Places;
 use crate::output::progress;
 
-/// Between two looks at the progress bar.
+/// Number of events between two moves of the progress bar.
 const PROGRESS_EVENTS: u64 = 1 << 16;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
 pub struct EventsAsk {
     /// Maximum number of lines; 0 for all.
-    pub limit: u64,
+    pub top: u64,
     /// Only lines whose text contains this.
     pub grep: Option<String>,
     /// Whether the stacks of events are wanted.
@@ -45,23 +43,26 @@ pub struct EventsAnswer {
 
 /// Receives the lines.
 pub trait Show {
-    /// The next line.
+    /// Whether it reads the fields of lines.
+    const READS_FIELDS: bool;
+
+    /// The next line. What is taken out of it is gone; its memory is used again.
     ///
     /// - `names`: of the same trace.
     ///
     /// # Errors
     /// If it can't be written.
-    fn line(&mut self, line: Line, names: &Names<'_>) -> Result<(), Failure>;
+    fn line(&mut self, line: &mut Line, names: &Names<'_>) -> Result<(), Failure>;
 }
 
 /// Reads the trace and hands on its lines. The answer says what is missing from them.
 ///
 /// # Errors
 /// If there is no trace, or a line can't be written.
-pub fn read(
+pub fn read<S: Show>(
     question: &Question,
     ask: &EventsAsk,
-    show: &mut impl Show,
+    show: &mut S,
 ) -> Result<EventsAnswer, Failure> {
     let reading = Reading::open(&question.file, &question.part)?;
     let thread = match reading.threads.as_slice() {
@@ -77,7 +78,7 @@ pub fn read(
         let tables = reading.file.tables();
         let names = Names::new(tables);
         let places = symbols.as_ref().map(|symbols| Places::new(tables, symbols));
-        let lines = Lines::new(&names, places);
+        let lines = Lines::new(&names, places, S::READS_FIELDS);
         let mut walk =
             Walk { reading: &reading, names: &names, ask, lines, show, shown: 0, limited_at: None };
         walk.all(order)?;
@@ -97,14 +98,14 @@ struct Walk<'a, 's, S> {
     lines: Lines<'a>,
     show: &'s mut S,
     shown: u64,
-    /// When the last line was that the limit allows, if it came to that.
+    /// The time of the last line that the limit allows, once that is reached.
     limited_at: Option<Ticks>,
 }
 
 impl<Shown: Show> Walk<'_, '_, Shown> {
     fn all<S: ReadAt>(&mut self, mut order: InOrder<'_, S>) -> Result<(), Failure> {
         for task in open_tasks(&self.reading.file, self.reading.from.unwrap_or_default()) {
-            self.lines.name_task(task.id, task.name);
+            self.lines.name_task(task.id, &task.name);
         }
         for (thread, open) in order.open_at_start() {
             if self.reading.wants(*thread) {
@@ -131,7 +132,7 @@ impl<Shown: Show> Walk<'_, '_, Shown> {
                 Some(Err(error)) => {
                     let thread = order.fault_thread();
                     if thread.is_none_or(|thread| self.reading.wants(thread)) {
-                        self.lines.fault(thread, &error);
+                        self.lines.fault(thread, order.restated_behind(), &error);
                     }
                 }
             }
@@ -139,10 +140,8 @@ impl<Shown: Show> Walk<'_, '_, Shown> {
         }
         bar.finish_and_clear();
         if !done {
-            let states = match self.reading.to {
-                None => last_states(&self.reading.file),
-                Some(_) => HashMap::new(),
-            };
+            let (file, to) = (&self.reading.file, self.reading.to);
+            let states = states_behind(file, to, |thread| self.lines.is_faulty(thread));
             self.lines.lost_at_end(&states);
             done = self.show()?;
         }
@@ -155,14 +154,21 @@ impl<Shown: Show> Walk<'_, '_, Shown> {
 
     /// Hands on the lines of one event, those that are wanted; whether there are enough.
     fn show(&mut self) -> Result<bool, Failure> {
-        for line in self.lines.take() {
+        let mut lines = self.lines.take();
+        let is_done = self.show_all(&mut lines)?;
+        self.lines.give_back(lines);
+        Ok(is_done)
+    }
+
+    fn show_all(&mut self, lines: &mut [Line]) -> Result<bool, Failure> {
+        for line in lines {
             if self.ask.grep.as_ref().is_some_and(|wanted| !line.text.contains(wanted)) {
                 continue;
             }
             let at = Nanos(line.at_ns);
             self.show.line(line, self.names)?;
             self.shown += 1;
-            if self.ask.limit > 0 && self.shown >= self.ask.limit {
+            if self.ask.top > 0 && self.shown >= self.ask.top {
                 self.limited_at = Some(self.reading.file.tables().clock.ticks(at));
                 return Ok(true);
             }

@@ -14,8 +14,7 @@ use crate::label::{Labels, units};
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct HeapAsk {
-    /// When to look at what lives; if nothing is said, at the trace's end, or at the peak if
-    /// nothing lives then.
+    /// The moment to look at; `None` for the trace's end, or the peak if nothing lives at the end.
     pub at: Option<At>,
     /// What stacks are sorted by.
     pub sort: Sort,
@@ -23,7 +22,7 @@ pub struct HeapAsk {
     pub top: usize,
 }
 
-/// When to look at what lives.
+/// The moment to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// At this time.
@@ -39,7 +38,7 @@ pub enum At {
 pub enum Sort {
     /// Live bytes.
     Live,
-    /// How many live bytes there are more than at the begin.
+    /// By how much live bytes have grown since the begin.
     Growth,
     /// Bytes allocated, freed or not.
     Allocated,
@@ -52,15 +51,15 @@ pub struct HeapAnswer {
     pub subject: Subject,
     /// The heap; its stacks are sorted and cut.
     pub heap: Heap,
-    /// Its stacks, those of one place in the program put together, sorted and cut: ways to a place
-    /// are many. Each is named by one of its stacks.
+    /// The same stacks with those of one place in the program put together, as many lead there;
+    /// sorted and cut. Each is named by one of its stacks.
     pub places: Vec<HeapStack>,
     /// Live bytes of all stacks.
     pub live: u64,
     /// What the counters say; none without counters.
     pub counters: Option<HeapCounters>,
-    /// Whether it was looked at when most lived, unasked: nothing that was sampled lives at the
-    /// end.
+    /// Whether the moment is the peak though nobody asked for it, as nothing that was sampled lives
+    /// at the end.
     pub is_peak_instead: bool,
     /// Stacks that were left out.
     pub stacks_omitted: usize,
@@ -96,7 +95,7 @@ impl HeapCounters {
         })
     }
 
-    /// By how much what lives has grown from `first` to `at`; none if no time has passed.
+    /// By how many bytes the heap has grown from `first` to `at`; `None` if no time has passed.
     #[must_use]
     pub fn grown(&self) -> Option<i128> {
         let grown = i128::from(self.at.live_bytes) - i128::from(self.first.live_bytes);
@@ -124,7 +123,7 @@ impl HeapAnswer {
         {
             return Err(Failure::Usage("--from must be before --at".to_owned()));
         }
-        // What lives depends on all that was allocated before, so all of the trace is read.
+        // All earlier allocations decide what lives, so the whole trace is read.
         let reading = Reading::whole(&question.file)?;
         let from = from.map(|from| reading.file.tables().clock.ticks(from));
         let (mut heap, is_peak_instead) = read(&reading, from, ask.at);
@@ -158,7 +157,8 @@ impl HeapAnswer {
     }
 }
 
-/// The heap when it was asked for, and whether that is the peak though nobody asked for that.
+/// The heap at the moment that was asked for, and whether that is the peak though nobody asked for
+/// it.
 fn read(reading: &Reading, from: Option<Ticks>, at: Option<At>) -> (Heap, bool) {
     let tables = reading.file.tables();
     let clock = &tables.clock;
@@ -166,7 +166,7 @@ fn read(reading: &Reading, from: Option<Ticks>, at: Option<At>) -> (Heap, bool) 
     let end = options(None);
     let peak = || {
         let from = from.unwrap_or_default();
-        // What was counted last before the window lives when it begins.
+        // The last count before the window says what lives when the window begins.
         let before = tables.heap.iter().map(|state| state.ticks).filter(|at| *at <= from).max();
         let states = tables.heap.iter().filter(|state| state.ticks >= before.unwrap_or_default());
         let peak = states.max_by_key(|state| (state.live_bytes, state.ticks));
@@ -182,7 +182,7 @@ fn read(reading: &Reading, from: Option<Ticks>, at: Option<At>) -> (Heap, bool) 
     let first = heaps.next().unwrap_or_default();
     let is_live = first.stacks.iter().any(|stack| stack.live_bytes > 0);
     match heaps.next() {
-        // Where nothing was sampled, the counters say all there is, and of the end as well.
+        // Without samples there are only the counters, and those are for the end as well.
         Some(peak) if !is_live && first.samples > 0 && peak.around().0 != first.around().0 => {
             (peak, true)
         }

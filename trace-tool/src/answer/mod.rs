@@ -7,7 +7,8 @@
 //! - [`completeness`]: what is missing, in every command's words. [`command`]: commands that show
 //!   more of the same part.
 //! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
-//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`].
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`], [`libtest`].
+//! - [`ranking`] is of several traces, those of one run of `cargo exectrace`.
 //! - [`lines`] makes the lines of [`events`].
 
 pub mod async_tasks;
@@ -18,8 +19,10 @@ pub mod completeness;
 pub mod events;
 pub mod explain;
 pub mod heap;
+pub mod libtest;
 pub mod lines;
 pub mod profile;
+pub mod ranking;
 pub mod reading;
 pub mod regions;
 pub mod summary;
@@ -32,7 +35,7 @@ use std::path::PathBuf;
 use trace_analysis::life::Lives;
 use trace_analysis::standstill::Standstill;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Summary, Wanted};
+use trace_analysis::{Report, Summary, Wanted};
 use trace_format::time::Nanos;
 
 use self::completeness::Completeness;
@@ -97,26 +100,26 @@ impl Subject {
         self.missing.verdict()
     }
 
-    /// Of an answer that a summary alone gives.
+    /// The subject of an answer that needs only a summary.
     fn of_summary(reading: Reading, summary: &Summary) -> Self {
         let missing = reading.missing(summary, None);
         let (from, to, is_empty) = (summary.from, summary.to, summary.events == 0);
         Self { reading, symbols: Symbols::default(), from, to, is_empty, missing }
     }
 
-    /// Of an answer about what threads did.
+    /// The subject of an answer about what threads did.
     ///
     /// - `summary`, `lives`: of the same part.
     fn of_lives(reading: Reading, symbols: Symbols, summary: &Summary, lives: &Lives) -> Self {
         let missing = reading.missing(summary, Some(lives));
-        // Who waits through all of the window has no event in it.
+        // A thread that waits during the whole window has no event in it.
         let is_there = lives.threads.iter().any(|life| life.end > life.begin);
         let (from, to, is_empty) = (lives.from, lives.to, summary.events == 0 && !is_there);
         Self { reading, symbols, from, to, is_empty, missing }
     }
 }
 
-/// What disturbs all times.
+/// What makes all times unreliable.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Disturbances {
     /// When the whole process stood still, by time.
@@ -133,12 +136,12 @@ impl Disturbances {
     }
 }
 
-/// What a summary says, and what threads did, if the trace says so.
+/// What a summary says, and what threads and async tasks did, if the trace says so.
 #[derive(Debug)]
 struct SummaryReading {
     subject: Subject,
     summary: Summary,
-    lives: Option<Lives>,
+    report: Option<Report>,
 }
 
 impl SummaryReading {
@@ -150,14 +153,13 @@ impl SummaryReading {
         if !reading.has_life() {
             let summary = reading.summary(outliers, trees);
             let subject = Subject::of_summary(reading, &summary);
-            return Ok(Self { subject, summary, lives: None });
+            return Ok(Self { subject, summary, report: None });
         }
         let symbols = reading.symbols(&question.naming)?;
-        let wanted = Wanted::default();
+        let wanted = Wanted { async_tasks: true, ..Wanted::default() };
         let (summary, report) = reading.summary_and_report((outliers, trees), &symbols, wanted);
-        let lives = report.lives;
-        let subject = Subject::of_lives(reading, symbols, &summary, &lives);
-        Ok(Self { subject, summary, lives: Some(lives) })
+        let subject = Subject::of_lives(reading, symbols, &summary, &report.lives);
+        Ok(Self { subject, summary, report: Some(report) })
     }
 }
 
@@ -165,7 +167,7 @@ impl SummaryReading {
 #[derive(Debug)]
 struct LifeReading {
     subject: Subject,
-    report: trace_analysis::Report,
+    report: Report,
 }
 
 impl LifeReading {

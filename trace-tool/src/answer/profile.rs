@@ -14,7 +14,7 @@ use crate::error::Failure;
 pub struct ProfileAsk {
     /// What stacks are weighted by.
     pub kind: ProfileKind,
-    /// Of the heap: what lives at this time; if nothing is said, at the window's end.
+    /// For the heap: the moment to look at; `None` for the window's end.
     pub at: Option<Nanos>,
 }
 
@@ -25,7 +25,7 @@ pub struct ProfileAnswer {
     pub subject: Subject,
     /// The stacks with their weights.
     pub samples: Vec<ProfileSample>,
-    /// Of a heap the bytes between samples; else 0.
+    /// For a heap, the bytes between two samples; else 0.
     pub sample_bytes: u64,
     /// Whether no samples were taken, which a profile of CPUs needs for the program's own code.
     pub lacks_samples: bool,
@@ -85,7 +85,7 @@ fn heap_samples(reading: &Reading, to: Option<Ticks>) -> (Vec<ProfileSample>, u6
     (heap.profile().samples, heap.sample_bytes)
 }
 
-/// Whether the recorder's own stacks followed them, which it prefers.
+/// Whether the recorder's own stacks followed frame pointers, as they do if there are any.
 fn has_frame_pointers(tables: &Tables) -> bool {
     tables.facilities.get(facility::STACKS).is_none_or(Facility::follows_frame_pointers)
 }

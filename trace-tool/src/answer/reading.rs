@@ -1,5 +1,5 @@
-//! A trace that is opened, and the part of it that is asked about: reading it, with names for its
-//! stacks. Opening the file itself lives in [`source`].
+//! An open trace and the part of it that is asked about: reads that part, with names for its
+//! stacks. The file itself is opened by [`source`].
 
 use std::collections::BTreeSet;
 use std::num::NonZero;
@@ -127,7 +127,7 @@ impl Reading {
         report.expect("nobody says that it is of no use")
     }
 
-    /// The same, until another thread says that it is of no use.
+    /// The same, until another thread says that the report is of no use.
     fn report_unless(
         &self,
         is_useless: &AtomicBool,
@@ -160,8 +160,8 @@ impl Reading {
         })
     }
 
-    /// The same, with what was done in slow tasks, if there are any. Only the summary knows that:
-    /// the walk begins as if there were none, and begins again if there are.
+    /// The same, with what was done in slow tasks, if there are any. Only the summary knows whether
+    /// there are: the walk begins as if there were none, and begins again if there are some.
     #[must_use]
     pub fn summary_and_slow_tasks(&self, symbols: &Symbols, wanted: Wanted) -> (Summary, Report) {
         let is_useless = AtomicBool::new(false);
@@ -176,7 +176,7 @@ impl Reading {
             let summary = summary.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (summary.0, summary.1, report)
         });
-        // The walk may have been over first.
+        // The walk may have ended before the summary did.
         let report = report.filter(|_| slow_tasks.is_empty());
         let again = || self.report(symbols, Wanted { slow_tasks, ..wanted });
         (summary, report.unwrap_or_else(again))
@@ -189,7 +189,7 @@ impl Reading {
         Summary::read(&trace, |_| {})
     }
 
-    /// The heap, looked at in several ways.
+    /// The heap, once for each of these options.
     #[must_use]
     pub fn heaps(&self, options: &[HeapOptions]) -> Vec<Heap> {
         let bar = progress(self.file.bytes());
@@ -206,8 +206,8 @@ impl Reading {
         slow_tasks(&Trace::new(&self.file).with(self.options()), summary)
     }
 
-    /// What is missing from an answer about the part that is wanted: of all threads, as those that
-    /// are wanted are seen by what others did, too.
+    /// What is missing from an answer about the part that is wanted. It is of all threads, as what
+    /// others did also tells about the threads that are wanted.
     ///
     /// - `summary`: of that part.
     /// - `lives`: of the same part, if the answer is about what threads did.
@@ -226,8 +226,8 @@ impl Reading {
         self.missing(&self.summary(0, 0), None)
     }
 
-    /// Whether the trace says more of threads than what they recorded themselves: their calls, or
-    /// where they ran.
+    /// Whether the trace has more about threads than their annotations: their calls, or where they
+    /// ran.
     #[must_use]
     pub fn has_life(&self) -> bool {
         let tables = self.file.tables();
@@ -262,7 +262,7 @@ impl Reading {
         symbols(&self.file, options)
     }
 
-    /// Which parts of the recorder did not serve. What [`Completeness`] has is not among them.
+    /// The parts of the recorder that did not serve, without those that [`Completeness`] reports.
     #[must_use]
     pub fn facilities_off(&self) -> Vec<&Facility> {
         let is_off = |it: &&Facility| !it.on && !it.is_unasked() && it.name != facility::NAMES;
@@ -281,8 +281,8 @@ pub fn symbols(file: &TraceFile<Bytes>, options: &binaries::Options) -> Result<S
     Ok(symbols)
 }
 
-/// Says so if the code of many stacks is nowhere. That of a few is nobody's concern, and of what
-/// stands behind a stack's true end there is no code.
+/// Says so if the code of many stacks is in no module. A few are no reason to worry, and addresses
+/// behind the true end of a stack are no code.
 fn say_nameless(tables: &Tables, symbols: &Symbols) {
     let is_nowhere = |address: &&u64| {
         symbols.module(**address).is_none() && symbols.functions(**address).is_empty()
@@ -306,7 +306,7 @@ fn threads(file: &TraceFile<Bytes>, wanted: &str) -> Result<Vec<ThreadId>, Failu
     if !found.is_empty() {
         return Ok(found);
     }
-    // As it is shown: with its number if another has the same name, and safe to print.
+    // As names are shown: with the number if another thread has the same name, and safe to print.
     let names = Names::new(tables);
     let all = all_threads(file);
     if let Some(id) = all.iter().find(|id| names.thread(**id) == wanted) {
@@ -334,8 +334,8 @@ fn threads(file: &TraceFile<Bytes>, wanted: &str) -> Result<Vec<ThreadId>, Failu
     Err(Failure::Usage(format!("no thread `{wanted}` in the trace; {there_are}")))
 }
 
-/// The threads of a trace: those that it describes, and those that only have batches in it, as the
-/// description may be in a damaged part.
+/// The threads of a trace: those that it defines, and those that only have batches, as their
+/// definitions may be in a damaged part.
 fn all_threads(file: &TraceFile<Bytes>) -> BTreeSet<ThreadId> {
     let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
     let recorded = events.map(|entry| entry.thread).filter(|id| id.as_cpu().is_none());

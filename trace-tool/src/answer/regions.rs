@@ -23,7 +23,7 @@ const OUTLIERS_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RegionsAsk {
     /// Maximum number of call sites; 0 for all.
-    pub limit: usize,
+    pub top: usize,
     /// What they are sorted by.
     pub sort: Sort,
     /// How many of the longest regions of each are wanted.
@@ -76,7 +76,7 @@ impl RegionsAnswer {
     pub fn read(question: &Question, ask: RegionsAsk) -> Result<Self, Failure> {
         let reading = Reading::open(&question.file, &question.part)?;
         let mut summary = reading.summary(ask.outliers.min(OUTLIERS_MAX), 0);
-        // No name is looked up, which takes time: these times do not depend on reasons.
+        // Looking up names takes time, and these times do not depend on reasons for waiting.
         let lives = reading.has_life().then(|| reading.lives(&Symbols::default()));
         let (subject, times) = match lives {
             None => (Subject::of_summary(reading, &summary), Vec::new()),
@@ -87,7 +87,7 @@ impl RegionsAnswer {
         };
         sort(&mut summary.regions, ask.sort, &subject.names());
         let regions_self = self_total(&summary.regions);
-        let omitted = cut(&mut summary.regions, ask.limit);
+        let omitted = cut(&mut summary.regions, ask.top);
         Ok(Self { subject, summary, times, regions_self, omitted })
     }
 }

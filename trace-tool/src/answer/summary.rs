@@ -1,7 +1,8 @@
 //! Where the time went, in tables that fit a screen.
 
-use trace_analysis::Summary;
-use trace_analysis::life::{Lives, WaitGroup};
+use trace_analysis::explain::{TopWaits, top_waits};
+use trace_analysis::life::Lives;
+use trace_analysis::{Report, Summary};
 use trace_format::id::SiteId;
 use trace_format::time::Nanos;
 
@@ -10,16 +11,16 @@ use super::threads::{CpuUse, recorded};
 use super::{Question, Subject, SummaryReading, cut};
 use crate::error::Failure;
 
-/// Longest regions that are kept of each call site.
+/// Number of longest regions that are kept of each call site.
 const OUTLIERS: usize = 5;
-/// Task trees that are kept.
+/// Number of task trees that are kept.
 const TREES: usize = 10;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SummaryAsk {
     /// Maximum number of rows in each list; 0 for all.
-    pub limit: usize,
+    pub top: usize,
     /// What the regions are sorted by.
     pub sort: Sort,
 }
@@ -41,8 +42,8 @@ pub struct SummaryAnswer {
     pub regions_self: Nanos,
     /// The longest poll of any future, and whose it was.
     pub longest_poll: Option<(Nanos, SiteId)>,
-    /// What held threads up the most.
-    pub top_wait: Option<WaitGroup>,
+    /// What held threads and async tasks up the most.
+    pub top_waits: TopWaits,
     /// What the CPUs did.
     pub cpus: CpuUse,
 }
@@ -72,17 +73,21 @@ impl SummaryAnswer {
     /// # Errors
     /// If there is none.
     pub fn read(question: &Question, ask: SummaryAsk) -> Result<Self, Failure> {
-        let SummaryReading { subject, summary, lives } =
+        let SummaryReading { subject, summary, report } =
             SummaryReading::read(question, OUTLIERS, TREES)?;
-        Ok(Self::new(subject, summary, lives, ask))
+        Ok(Self::new(subject, summary, report, ask))
     }
 
     fn new(
         subject: Subject,
         mut summary: Summary,
-        mut lives: Option<Lives>,
+        report: Option<Report>,
         ask: SummaryAsk,
     ) -> Self {
+        let trace = subject.reading.trace(&subject.symbols);
+        let top_waits = report.as_ref().map(|report| top_waits(&trace, report));
+        let top_waits = top_waits.unwrap_or_default();
+        let mut lives = report.map(|report| report.lives);
         regions::sort(&mut summary.regions, ask.sort, &subject.names());
         let threads = match &lives {
             Some(lives) => lives.threads.len(),
@@ -92,17 +97,15 @@ impl SummaryAnswer {
         let longest_poll = futures.max_by_key(|future| future.poll.max);
         let longest_poll = longest_poll.map(|future| (future.poll.max, future.site));
         let regions_self = regions::self_total(&summary.regions);
-        let waits = lives.as_ref().map(Lives::waits_by_resource).unwrap_or_default();
-        let top_wait = waits.into_iter().find(|group| !group.is_rest());
         let cpus = lives.as_ref().map(CpuUse::new).unwrap_or_default();
         let omitted = SummaryOmitted {
-            regions: cut(&mut summary.regions, ask.limit),
-            threads: cut(&mut summary.threads, ask.limit),
-            lives: lives.as_mut().map_or(0, |lives| cut(&mut lives.threads, ask.limit)),
-            tasks: cut(&mut summary.tasks.names, ask.limit),
-            futures: cut(&mut summary.futures, ask.limit),
-            counters: cut(&mut summary.counters, ask.limit),
-            moments: cut(&mut summary.moments, ask.limit),
+            regions: cut(&mut summary.regions, ask.top),
+            threads: cut(&mut summary.threads, ask.top),
+            lives: lives.as_mut().map_or(0, |lives| cut(&mut lives.threads, ask.top)),
+            tasks: cut(&mut summary.tasks.names, ask.top),
+            futures: cut(&mut summary.futures, ask.top),
+            counters: cut(&mut summary.counters, ask.top),
+            moments: cut(&mut summary.moments, ask.top),
         };
         Self {
             subject,
@@ -112,7 +115,7 @@ impl SummaryAnswer {
             threads: threads as u64,
             regions_self,
             longest_poll,
-            top_wait,
+            top_waits,
             cpus,
         }
     }

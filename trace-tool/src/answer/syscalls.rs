@@ -15,7 +15,7 @@ use crate::label::units;
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct SyscallsAsk {
-    /// What calls are put together by.
+    /// How calls are grouped.
     pub by: By,
     /// What groups are sorted by.
     pub sort: Sort,
@@ -132,7 +132,7 @@ fn longest(calls: &Calls, count: usize) -> Vec<(CallId, OneCall)> {
     let all = own.flat_map(|group| group.longest.iter().map(|one| (group.call, *one)));
     let mut longest: Vec<_> = all.collect();
     longest.sort_by_key(|(_, one)| Reverse(one.duration));
-    // Of calls alike only the longest.
+    // Only the longest of calls that are alike.
     let mut seen = HashSet::new();
     longest.retain(|(call, one)| seen.insert((*call, one.resource, one.stack)));
     longest.truncate(count);

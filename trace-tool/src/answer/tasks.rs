@@ -16,7 +16,7 @@ const TREES_MAX: usize = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub struct TasksAsk {
     /// Maximum number of names; 0 for all.
-    pub limit: usize,
+    pub top: usize,
     /// What they are sorted by.
     pub sort: Sort,
     /// How many of the slowest tasks are wanted.
@@ -63,7 +63,7 @@ impl TasksAnswer {
         let mut summary = reading.summary(0, ask.trees.min(TREES_MAX));
         let subject = Subject::of_summary(reading, &summary);
         sort(&mut summary.tasks.names, ask.sort);
-        let omitted = cut(&mut summary.tasks.names, ask.limit);
+        let omitted = cut(&mut summary.tasks.names, ask.top);
         Ok(Self { subject, summary, omitted })
     }
 }

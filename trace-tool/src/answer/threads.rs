@@ -23,7 +23,7 @@ use crate::label::units;
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadsAsk {
     /// Maximum number of threads; 0 for all.
-    pub limit: usize,
+    pub top: usize,
     /// What they are sorted by.
     pub sort: Sort,
 }
@@ -66,8 +66,8 @@ impl ThreadsAnswer {
     /// # Errors
     /// If there is none.
     pub fn read(question: &Question, ask: ThreadsAsk) -> Result<Self, Failure> {
-        let SummaryReading { subject, summary, lives } = SummaryReading::read(question, 0, 0)?;
-        Ok(Self::new(subject, summary, lives, ask))
+        let SummaryReading { subject, summary, report } = SummaryReading::read(question, 0, 0)?;
+        Ok(Self::new(subject, summary, report.map(|report| report.lives), ask))
     }
 
     fn new(
@@ -80,11 +80,11 @@ impl ThreadsAnswer {
         let events: HashMap<_, _> =
             summary.threads.iter().map(|it| (it.thread, it.events)).collect();
         sort(&mut summary.threads, ask.sort, &names);
-        let omitted = cut(&mut summary.threads, ask.limit);
+        let omitted = cut(&mut summary.threads, ask.top);
         let cpus = lives.as_ref().map(CpuUse::new).unwrap_or_default();
         let lives_omitted = lives.as_mut().map_or(0, |lives| {
             sort_lives(&mut lives.threads, ask.sort, &events, &names);
-            cut(&mut lives.threads, ask.limit)
+            cut(&mut lives.threads, ask.top)
         });
         drop(names);
         Self { subject, summary, lives, cpus, omitted, lives_omitted }

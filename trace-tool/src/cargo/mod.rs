@@ -3,13 +3,14 @@
 //! The feature `auto` of exectrace is switched on for this build, and `EXECTRACE` says where each
 //! process writes its trace. Nothing of the project is changed, and the exit code is cargo's.
 //!
+//! Of tests, the feature `os` is switched on, too: it records each test's thread, which has the
+//! test's name, so that they are ranked without annotations.
+//!
 //! - `project`: which packages are meant, and how exectrace's features are switched on there.
-//! - `outcome`: the traces that were written, and what they say together.
-//! - `runs`: what threads did while they worked for tasks.
+//! - `outcome`: the traces that were written, and what is printed about them.
 
 mod outcome;
 mod project;
-mod runs;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -23,21 +24,21 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::error::Failure;
 use crate::label;
 use crate::output::{Output, say};
-use outcome::Ask;
+use outcome::{Ask, Kind};
 use project::{Plan, Project};
 
 /// Builds and runs with cargo, traces every process, and ranks what they did.
 ///
 /// exectrace's feature `auto` is switched on for the packages that are meant, and with it whatever
-/// features of theirs switch exectrace on. Each process that links exectrace writes a trace of its
-/// own, from before `main` to its exit. Options of this command stand before cargo's; all that
-/// follows is cargo's, as it is.
+/// features of theirs switch exectrace on; for tests `os` as well. Each process that links
+/// exectrace writes a trace of its own, from before `main` to its exit. Options of this command
+/// stand before cargo's; all that follows is cargo's, as it is.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo exectrace",
     bin_name = "cargo exectrace",
     version,
-    max_term_width = 100,
+    max_term_width = crate::cli::HELP_WIDTH_MAX,
     subcommand_value_name = "test|bench|run|nextest",
     override_usage = "cargo exectrace [OPTIONS] <test|bench|run|nextest> [CARGO'S ARGUMENTS]...",
     disable_help_subcommand = true,
@@ -45,27 +46,31 @@ use project::{Plan, Project};
         cargo exectrace test -p parser -- --nocapture\n  \
         cargo exectrace --record os,sched run --release -- input.txt\n  \
         cargo exectrace nextest run\n\n\
-        A package needs exectrace among its dependencies, and a use of it: `use exectrace as _;`\n\
-        in lib.rs or main.rs is enough. #[exectrace::test] in place of #[test] makes each test a\n\
-        task, which is ranked.\n\n\
+        A package needs exectrace among its dependencies, and a use of it:\n\
+        `use exectrace as _;` in lib.rs or main.rs is enough. Tests are ranked without\n\
+        more; #[exectrace::test] in place of #[test] makes a task of each.\n\n\
         Exit code: cargo's; 2 if it was not started."
 )]
 struct CommandLine {
-    /// Where the traces go; a new folder in the target folder, if not said.
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
-    /// More features of exectrace: os, sched, heap, names, full, lz4.
+    /// Where the traces go [default: a new folder in the target folder].
+    #[arg(short, long, alias = "out", value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// More features of exectrace: os (always on for tests), sched, heap, names, full, lz4.
     #[arg(long, value_name = "FEATURES", value_delimiter = ',')]
     record: Vec<String>,
     /// How to record, as EXECTRACE has it behind the name: os=off,memory=256M.
     #[arg(long, value_name = "OPTIONS")]
     options: Option<String>,
     /// Maximum number of rows in each table; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: usize,
+    #[arg(long, alias = "limit", value_name = "N", default_value_t = 20)]
+    top: usize,
     /// Print the summary of every trace, and not only of a single one.
     #[arg(long)]
     summary: bool,
+    /// Print JSON instead; its fields: trace-tool/JSON.md in exectrace's repository. What cargo and
+    /// its programs print goes to standard error then.
+    #[arg(long, conflicts_with = "summary")]
+    json: bool,
     #[command(subcommand)]
     cargo: Cargo,
 }
@@ -100,14 +105,19 @@ impl<'a> Call<'a> {
         Ok(Self { verb, rest })
     }
 
-    /// Whether a program is run, and no tests or benches.
-    fn is_run(&self) -> bool {
-        self.verb.len() == 1 && self.verb[0].to_string_lossy().starts_with('r')
+    /// What it runs.
+    fn kind(&self) -> Kind {
+        match &*self.verb[0].to_string_lossy() {
+            "run" | "r" => Kind::Program,
+            "bench" => Kind::Benches,
+            _ => Kind::Tests,
+        }
     }
 
     /// Those of the words that are for cargo and not for the program.
     fn own(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
-        let end = if self.is_run() { program_words(self.rest) } else { self.rest.len() };
+        let is_program = self.kind() == Kind::Program;
+        let end = if is_program { program_words(self.rest) } else { self.rest.len() };
         let own = self.rest[..end].iter().take_while(|word| *word != OsStr::new("--"));
         own.filter_map(|word| word.to_str())
     }
@@ -177,13 +187,15 @@ fn execute(line: &CommandLine) -> Result<ExitCode, Failure> {
     let Cargo::Words(words) = &line.cargo;
     let call = Call::read(words)?;
     let project = Project::read(call.own())?;
-    let plan = project.plan(call.own(), &line.record)?;
-    let folder = folder(line.out.as_deref(), &project)?;
+    let mut features = line.record.clone();
+    features.extend((call.kind() == Kind::Tests).then(|| "os".to_owned()));
+    let plan = project.plan(call.own(), &features)?;
+    let folder = folder(line.output.as_deref(), &project)?;
     let variable = variable(&folder, line.options.as_deref())?;
-    let status = start(&plan, call, &variable)?;
+    let status = start(&plan, call, &variable, line.json)?;
     let mut out = Output::stdout();
     // Whatever can't be shown: cargo's answer is the one that counts.
-    let ask = Ask { limit: line.limit, every: line.summary, is_run: call.is_run() };
+    let ask = Ask { top: line.top, every: line.summary, json: line.json, kind: call.kind() };
     match outcome::show(&folder, ask, status, &mut out) {
         Err(failure) if failure.is_closed_pipe() => {
             // What is still in the buffer has no reader: writing it again would only fail again.
@@ -215,18 +227,29 @@ fn variable(folder: &Path, options: Option<&str>) -> Result<String, Failure> {
     let text = folder.to_str().filter(|text| !text.contains(','));
     let wrong = || {
         let path = label::path(folder);
-        Failure::Usage(format!("{path}: traces go where a path is UTF-8 without commas; see --out"))
+        Failure::Usage(format!(
+            "{path}: traces go where a path is UTF-8 without commas; see --output"
+        ))
     };
     let name = format!("{}/%e-%p.trace", text.ok_or_else(wrong)?.replace('%', "%%"));
     Ok(options.map_or(name.clone(), |options| format!("{name},{options}")))
 }
 
-fn start(plan: &Plan, call: Call<'_>, variable: &str) -> Result<ExitStatus, Failure> {
+/// - `is_aside`: standard output is not for cargo and its programs.
+fn start(
+    plan: &Plan,
+    call: Call<'_>,
+    variable: &str,
+    is_aside: bool,
+) -> Result<ExitStatus, Failure> {
     let cargo = project::cargo();
     let mut command = Command::new(&cargo);
     // In front: what stands behind may be the program's.
     command.args(call.verb).args(["--features", &plan.features.join(",")]).args(call.rest);
     command.env("EXECTRACE", variable);
+    if is_aside {
+        command.stdout(std::io::stderr());
+    }
     outlive_interrupts();
     command.status().map_err(|error| Failure::Open(cargo.into(), error))
 }

@@ -14,7 +14,7 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// What waits are put together by.
+    /// How waits are grouped.
     #[arg(long, value_enum, default_value_t = By::Lock)]
     by: By,
     /// Maximum number of groups in each list; 0 for all.

@@ -15,8 +15,8 @@ pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
     /// Maximum number of lines; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    limit: u64,
+    #[arg(long, alias = "limit", value_name = "N", default_value_t = 0)]
+    top: u64,
     /// Only events whose description contains this text: what stands behind the time and the
     /// thread, without the stack. For threads there is --thread.
     #[arg(long, value_name = "TEXT")]
@@ -26,7 +26,7 @@ pub struct Arguments {
     stacks: bool,
     /// Print what lies in the file, batch by batch, as the lines of FORMAT.md, section 9: for
     /// looking at bytes, and for tests.
-    #[arg(long, conflicts_with_all = ["from", "to", "thread", "json", "limit", "grep", "stacks"])]
+    #[arg(long, conflicts_with_all = ["from", "to", "thread", "json", "top", "grep", "stacks"])]
     raw: bool,
     #[command(flatten)]
     naming: binaries::Options,
@@ -37,12 +37,12 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let Arguments { trace, limit, grep, stacks, raw, naming } = arguments;
+    let Arguments { trace, top, grep, stacks, raw, naming } = arguments;
     if raw {
         return raw::run(&trace.file, out);
     }
     let question = trace.question(naming);
-    let ask = EventsAsk { limit, grep, stacks, is_shown: out.width.is_some() };
+    let ask = EventsAsk { top, grep, stacks, is_shown: out.width.is_some() };
     let EventsAnswer { subject, shown } = match trace.json {
         true => events::read(&question, &ask, &mut json::events::JsonLines::new(out))?,
         false => events::read(&question, &ask, &mut text::events::TextLines::new(out))?,

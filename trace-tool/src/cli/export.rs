@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::named_by;
 use crate::answer::Reading;
-use crate::create::create_beside;
+use crate::create::{create_beside, is_stdout, print_written};
 use crate::error::{Failure, Verdict};
-use crate::label::{self, units};
+use crate::label::units;
 use crate::output::{Output, advance, progress, say};
 use crate::symbols::binaries;
 use crate::text;
@@ -22,9 +23,9 @@ pub struct Arguments {
     /// For which viewer.
     #[arg(long, value_enum)]
     format: Format,
-    /// The file to write; - is standard output.
+    /// The file to write; - is standard output [default: app.trace gives app.pftrace here].
     #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    output: Option<PathBuf>,
     #[command(flatten)]
     names: binaries::Options,
 }
@@ -36,6 +37,15 @@ enum Format {
     Perfetto,
 }
 
+impl Format {
+    /// How names of its files end.
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Perfetto => "pftrace",
+        }
+    }
+}
+
 /// Writes the export.
 ///
 /// # Errors
@@ -44,7 +54,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let reading = Reading::whole(&arguments.file)?;
     let file = &reading.file;
     let Format::Perfetto = arguments.format;
-    let to_stdout = arguments.output.as_os_str() == "-";
+    let target = arguments.output.clone();
+    let target = target.unwrap_or_else(|| named_by(&arguments.file, arguments.format.ending()));
+    let to_stdout = is_stdout(&target);
     // Before anything is written: an older export stays as it is if a file with names is missing.
     let symbols = reading.symbols(&arguments.names)?;
     let bar = progress(file.bytes());
@@ -52,10 +64,10 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let done = if to_stdout {
         perfetto::export(file, &symbols, out, advance)
     } else {
-        let created = create_beside(&arguments.file, &arguments.output)?;
-        let mut target = BufWriter::with_capacity(1 << 18, created);
-        let done = perfetto::export(file, &symbols, &mut target, advance);
-        done.and_then(|totals| target.flush().map(|()| totals))
+        let created = create_beside(&arguments.file, &target)?;
+        let mut writer = BufWriter::with_capacity(1 << 18, created);
+        let done = perfetto::export(file, &symbols, &mut writer, advance);
+        done.and_then(|totals| writer.flush().map(|()| totals))
     };
     bar.finish_and_clear();
     let totals = done.map_err(Failure::Output)?;
@@ -63,8 +75,8 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if !to_stdout {
         let (events, bytes) =
             (units::plural(drawn.events, "event", "events"), units::bytes(totals.bytes));
-        let path = label::path(&arguments.output);
-        writeln!(out, "{events}, {bytes}: open {path} at https://ui.perfetto.dev")?;
+        let what = format!("{events}, {bytes}; open it at https://ui.perfetto.dev");
+        print_written(&target, &what, out)?;
     }
     if drawn.hidden > 0 {
         let hidden = units::plural(drawn.hidden, "item", "items");

@@ -18,20 +18,20 @@ use crate::{json, text};
 pub struct Arguments {
     /// The trace; - is standard input.
     file: PathBuf,
-    /// When to look at what lives: a time, `end`, or `peak`, when most lived. Else the trace's end,
-    /// or the peak if nothing lives at the end.
+    /// The moment to look at: a time, `end`, or `peak`, when most lived [default: the trace's end,
+    /// or the peak if nothing lives at the end].
     #[arg(long, value_name = "TIME|peak|end", value_parser = parse_at)]
     at: Option<At>,
-    /// Measure growth and allocations from this time on; else from the trace's begin.
+    /// Measure growth and allocations from this time on [default: the trace's begin].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     from: Option<Nanos>,
-    /// What stacks are sorted by; the greatest first.
+    /// How stacks are sorted: the greatest first.
     #[arg(long, value_enum, default_value_t = Sort::Live)]
     sort: Sort,
     /// Maximum number of places or stacks; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
-    /// Show whole stacks; else those of one place in the program are put together.
+    /// Show whole stacks, not one row for each place in the program.
     #[arg(long)]
     stacks: bool,
     /// Print JSON; its fields: trace-tool/JSON.md in exectrace's repository.

@@ -1,7 +1,7 @@
 //! The command line: what can be asked, one file per verb: arguments, help and the exit code.
 //!
 //! - Verbs that answer: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
-//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`].
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`libtest`].
 //! - Verbs that write files: [`profile`], [`symbolize`], [`recover`], [`export`], [`record`],
 //!   [`completions`], [`man`].
 //!
@@ -16,6 +16,7 @@ pub mod events;
 pub mod explain;
 pub mod export;
 pub mod heap;
+pub mod libtest;
 pub mod man;
 pub mod profile;
 pub mod record;
@@ -27,12 +28,12 @@ pub mod syscalls;
 pub mod tasks;
 pub mod threads;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::SignedDuration;
 use trace_format::time::Nanos;
@@ -43,13 +44,23 @@ use crate::label::STANDARD_INPUT;
 use crate::output::{Output, say};
 use crate::symbols::binaries;
 
+/// Maximum width of help, however wide the terminal is.
+pub(crate) const HELP_WIDTH_MAX: usize = 80;
+
 /// Shows what a traced program did, and where its time went.
+///
+/// A file alone is summed up: `exectrace FILE` is `exectrace summary FILE`.
 ///
 /// Exit code 0: all is well. 1: the trace is damaged, has no end, or lost events, or names that
 /// `symbolize` was asked for are missing; what could be read was shown, and standard error or the
-/// report says what is missing. 2: wrong use, or no trace.
+/// report says what is missing. 2: wrong use, no trace, or nothing in it that was to be written.
 #[derive(Debug, Parser)]
-#[command(name = "exectrace", version, max_term_width = 100)]
+#[command(
+    name = "exectrace",
+    version,
+    max_term_width = HELP_WIDTH_MAX,
+    override_usage = "exectrace <COMMAND>\n       exectrace <FILE>"
+)]
 pub struct CommandLine {
     #[command(subcommand)]
     verb: Verb,
@@ -67,7 +78,7 @@ enum Verb {
     Check(check::Arguments),
     /// Per call site: counts, times, percentiles and the longest regions.
     Regions(regions::Arguments),
-    /// Per name, and the slowest task trees.
+    /// Per name of tasks: how long they took; and the slowest, as trees.
     Tasks(tasks::Arguments),
     /// Per thread: what it did with its time, and what it waited for.
     Threads(threads::Arguments),
@@ -76,9 +87,14 @@ enum Verb {
     /// Async tasks: what blocked their threads, what they waited for, and which are stuck.
     Async(async_tasks::Arguments),
     /// Calls into the system: how often, how long, how many bytes, which errors.
+    ///
+    /// A total is the time in calls between --from and --to, so totals of several windows add up.
+    /// Durations are of calls that ended there, each with all of its time.
     Syscalls(syscalls::Arguments),
     /// What lives on the heap, and who allocates.
     Heap(heap::Arguments),
+    /// What each test of a test program did, and what it waited for.
+    Tests(libtest::Arguments),
     /// Stacks and what they cost: for pprof, or as a flame graph.
     Profile(profile::Arguments),
     /// Write the trace anew with the names of its functions, to be read elsewhere.
@@ -131,12 +147,19 @@ impl TraceArguments {
 
 /// Runs one command line, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match CommandLine::try_parse_from(arguments) {
+    let line = match CommandLine::try_parse_from(with_verb(arguments.into_iter().collect())) {
         Ok(line) => line,
         Err(error) => {
+            if let Some(failure) = second_trace(&error) {
+                say(&failure.to_string());
+                return failure.exit_code();
+            }
             let line = CommandLine::command();
             let verbs: Vec<_> = line.get_subcommands().map(clap::Command::get_name).collect();
-            let needed = format!("a command is needed: one of {}", verbs.join(", "));
+            let needed = format!(
+                "a command is needed: one of {}; or a trace, to sum it up",
+                verbs.join(", ")
+            );
             return refuse(&error, &needed, "exectrace --help");
         }
     };
@@ -158,6 +181,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// A file behind the trace, as a shell makes of `out.*.trace`.
+fn second_trace(error: &clap::Error) -> Option<Failure> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
+    let is_file = error.kind() == ErrorKind::UnknownArgument && Path::new(word).is_file();
+    is_file.then(|| {
+        let file = crate::label::path(Path::new(word));
+        let what = format!("{file} is a second trace, and a command reads one: run it for each");
+        Failure::Usage(what)
+    })
+}
+
 fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
     match verb {
         Verb::Summary(arguments) => summary::run(arguments, out),
@@ -171,6 +206,7 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Async(arguments) => async_tasks::run(arguments, out),
         Verb::Syscalls(arguments) => syscalls::run(arguments, out),
         Verb::Heap(arguments) => heap::run(arguments, out),
+        Verb::Tests(arguments) => libtest::run(arguments, out),
         Verb::Profile(arguments) => profile::run(arguments, out),
         Verb::Symbolize(arguments) => symbolize::run(&arguments, out),
         Verb::Recover(arguments) => recover::run(&arguments, out),
@@ -179,6 +215,25 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Completions(arguments) => completions::run(&arguments, out),
         Verb::Man(arguments) => man::run(&arguments, out),
     }
+}
+
+/// The words of a command line, with the verb that a file alone stands for.
+fn with_verb(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| is_trace(word)) {
+        words.insert(1, "summary".into());
+    }
+    words
+}
+
+/// Whether the first word behind the program's name is a trace: it is there, or has a path's
+/// characters. Any other word is a verb, maybe a mistyped one.
+fn is_trace(word: &OsStr) -> bool {
+    let line = CommandLine::command();
+    let is_verb = word == "help" || line.get_subcommands().any(|verb| word == verb.get_name());
+    let text = word.to_string_lossy();
+    let is_option = text.starts_with('-') && text != STANDARD_INPUT;
+    let is_path = text == STANDARD_INPUT || text.contains(['/', '.']) || Path::new(word).exists();
+    !is_verb && !is_option && is_path
 }
 
 /// Help is printed as clap made it; a fault is one line.
@@ -200,8 +255,22 @@ pub(crate) fn refuse(error: &clap::Error, needed: &str, help: &str) -> ExitCode 
     let first: Vec<_> = text.lines().take_while(|line| !line.trim().is_empty()).collect();
     let joined = first.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let fault = joined.trim_start_matches("error: ");
-    say(&format!("{} (see {help})", trace_export::label::escape::plain(fault, 400)));
+    let fault = format!("{fault}{}", suggestion(error));
+    say(&format!("{} (see {help})", trace_export::label::escape::plain(&fault, 600)));
     ExitCode::from(2)
+}
+
+/// What a mistyped word may have been; nothing if no word is like it.
+fn suggestion(error: &clap::Error) -> String {
+    let kinds =
+        [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
+    let likely = kinds.into_iter().find_map(|kind| match error.get(kind)? {
+        ContextValue::String(word) => Some(word.as_str()),
+        // The most similar comes last.
+        ContextValue::Strings(words) => words.last().map(String::as_str),
+        _ => None,
+    });
+    likely.map_or_else(String::new, |word| format!("; did you mean '{word}'?"))
 }
 
 /// In the current folder, named by the trace: `app.trace` gives `app.` and the ending, standard

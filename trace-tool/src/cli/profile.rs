@@ -13,7 +13,7 @@ use trace_format::time::Nanos;
 use super::{named_by, parse_time};
 use crate::answer::profile::{ProfileAnswer, ProfileAsk};
 use crate::answer::{Question, Selection};
-use crate::create::create_beside;
+use crate::create::{create_beside, is_stdout};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::profile::{Format, write};
@@ -28,7 +28,7 @@ pub struct Arguments {
     /// What stacks are weighted by.
     #[arg(long, value_parser = kinds())]
     kind: ProfileKind,
-    /// For whom.
+    /// The format of the profile.
     #[arg(long, value_enum, default_value_t = Format::Pprof)]
     format: Format,
     /// The file to write; - is standard output [default: named by the trace and the kind].
@@ -63,7 +63,7 @@ fn kinds() -> impl TypedValueParser<Value = ProfileKind> {
 /// Writes the profile.
 ///
 /// # Errors
-/// If there is no trace, or the output can't be written.
+/// If there is no trace, nothing of the kind in it, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let target = arguments.target();
     let Arguments { file, kind, format, from, to, at, thread, no_std, binaries, .. } = arguments;
@@ -71,16 +71,17 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let answer = ProfileAnswer::read(&question, ProfileAsk { kind, at })?;
     let subject = &answer.subject;
     let verdict = text::warn(&subject.missing);
-    text::profile::say_doubts(&answer, kind);
-    if format == Format::Svg && answer.samples.is_empty() {
-        return Err(Failure::Usage("there is nothing to draw".to_owned()));
+    if answer.samples.is_empty() {
+        text::say_if_empty(subject);
+        return Err(Failure::Usage(text::profile::why_empty(&answer, kind)));
     }
+    text::profile::say_doubts(&answer);
     let tables = subject.reading.file.tables();
     let window = subject.from..subject.to;
     let profile = profile(tables, kind, &answer.samples, answer.sample_bytes, window);
     let modules = &tables.modules;
     let code = Code { symbols: &subject.symbols, modules, without_std: no_std };
-    if target.as_os_str() == "-" {
+    if is_stdout(&target) {
         write(&profile, code, format, out)?;
         return Ok(verdict);
     }

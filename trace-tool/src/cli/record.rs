@@ -16,9 +16,9 @@ pub struct Arguments {
     /// How long to record.
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = parse_seconds)]
     seconds: f64,
-    /// The file to write.
+    /// The file to write; - is standard output [default: named by the address and the time].
     #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    output: Option<PathBuf>,
     /// The token that the program wants [default: the variable EXECTRACE_TOKEN].
     #[arg(long, value_name = "T")]
     token: Option<String>,
@@ -37,6 +37,7 @@ pub struct Arguments {
 /// If the program gives none, or the file can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { url, seconds, output, token, snapshot, names } = arguments;
+    let output = output.unwrap_or_else(|| record::free_name(&url));
     record::run(&Recording { url, seconds, output, token, snapshot, names }, out)
 }
 

@@ -19,8 +19,8 @@ pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
     /// Maximum number of rows in each table; 0 for all [default: 12; with --json all].
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    #[arg(long, alias = "limit", value_name = "N")]
+    top: Option<usize>,
     /// What the regions are sorted by.
     #[arg(long, value_enum, default_value_t = Sort::SelfTime)]
     sort: Sort,
@@ -33,9 +33,9 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let Arguments { trace, limit, sort, naming } = arguments;
-    let limit = limit.unwrap_or(if trace.json { 0 } else { ROWS });
-    let answer = SummaryAnswer::read(&trace.question(naming), SummaryAsk { limit, sort })?;
+    let Arguments { trace, top, sort, naming } = arguments;
+    let top = top.unwrap_or(if trace.json { 0 } else { ROWS });
+    let answer = SummaryAnswer::read(&trace.question(naming), SummaryAsk { top, sort })?;
     text::say_if_empty(&answer.subject);
     match trace.json {
         true => {

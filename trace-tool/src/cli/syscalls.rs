@@ -14,16 +14,16 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// What calls are put together by.
+    /// How calls are grouped.
     #[arg(long, value_enum, default_value_t = By::Call)]
     by: By,
-    /// What groups are sorted by; the greatest first.
+    /// How groups are sorted: the greatest first.
     #[arg(long, value_enum, default_value_t = Sort::Total)]
     sort: Sort,
     /// Maximum number of groups; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
-    /// How many of the longest calls are shown, waits left out.
+    /// How many of the longest calls are shown; none of those that wait for threads or time.
     #[arg(long, value_name = "N", default_value_t = 5)]
     longest: usize,
     /// Show whole stacks of the longest calls.

@@ -15,8 +15,8 @@ pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
     /// Maximum number of threads; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    limit: usize,
+    #[arg(long, alias = "limit", value_name = "N", default_value_t = 0)]
+    top: usize,
     /// What they are sorted by.
     #[arg(long, value_enum, default_value_t = Sort::Busy)]
     sort: Sort,
@@ -29,8 +29,8 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let Arguments { trace, limit, sort, naming } = arguments;
-    let answer = ThreadsAnswer::read(&trace.question(naming), ThreadsAsk { limit, sort })?;
+    let Arguments { trace, top, sort, naming } = arguments;
+    let answer = ThreadsAnswer::read(&trace.question(naming), ThreadsAsk { top, sort })?;
     text::say_if_empty(&answer.subject);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {

@@ -20,7 +20,7 @@ use crate::output::Output;
 pub struct AsyncOut {
     #[serde(flatten)]
     head: HeadOut,
-    /// Futures that began while too many lived to follow another one.
+    /// Futures that are left out, as too many lived when they began.
     untracked: u64,
     /// Batches and events that could not be read.
     unreadable: u64,

@@ -18,7 +18,7 @@ pub struct AwaitedOut {
     /// `barrier`, `once`, `join`, `timer`, `socket`, `file`, `pipe`, `process`, `signal`, `yield`,
     /// `unknown`.
     awaited: &'static str,
-    /// Whose that is, as `tokio`; empty if it is not known.
+    /// The library it belongs to, as `tokio`; empty if that is not known.
     library: &'static str,
     /// The place in the program's own code.
     place: Option<FrameOut>,

@@ -42,8 +42,9 @@ pub fn print(answer: &BlockedAnswer, out: &mut Output) -> Result<(), Failure> {
     })?)
 }
 
-/// All waits, four times in groups. A list has the groups of both kinds, `--top` of each at most,
-/// the most time first: what holds threads up, and how they rest.
+/// All waits, four times in groups. A list has the groups of all kinds, `--top` of each at most,
+/// the most time first: what holds threads up, how they rest, and what is outside of recorded
+/// calls.
 #[derive(Debug, Serialize)]
 pub struct WaitsOut {
     /// How many there were.
@@ -105,18 +106,22 @@ pub struct WaitSumsOut {
     by_thread: WaitKindsOut,
 }
 
-/// The two kinds of waits in a list.
+/// The kinds of waits in a list.
 #[derive(Debug, Serialize)]
 pub struct WaitKindsOut {
     /// What holds threads up.
     held_up: WaitKindOut,
     /// How threads rest: waiting for work, time, or other threads.
     at_rest: WaitKindOut,
+    /// Off a CPU outside of recorded calls, `unseen`: in page faults, locks of the kernel, or
+    /// system calls that libc did not make.
+    outside: WaitKindOut,
 }
 
 impl From<&WaitGroups> for WaitKindsOut {
     fn from(groups: &WaitGroups) -> Self {
-        Self { held_up: (&groups.held_up).into(), at_rest: (&groups.at_rest).into() }
+        let WaitGroups { held_up, at_rest, outside } = groups;
+        Self { held_up: held_up.into(), at_rest: at_rest.into(), outside: outside.into() }
     }
 }
 
@@ -191,7 +196,7 @@ pub struct WaitGroupOut {
     wakers_count: usize,
     /// Who held the lock, the most waiting caused first; the first 8.
     holders: Vec<HolderOut>,
-    /// Of `total_ns`, how long nobody held the lock: who was woken for it had no CPU.
+    /// Of `total_ns`, how long nobody held the lock: the thread that was woken for it had no CPU.
     free_ns: u64,
     /// The longest, longest first; the first 8.
     longest: Vec<WaitOut>,
@@ -199,8 +204,9 @@ pub struct WaitGroupOut {
 
 impl WaitGroupOut {
     fn all(labels: Labels<'_>, groups: &WaitGroups) -> Vec<Self> {
-        let WaitGroups { held_up, at_rest } = groups;
-        let mut all: Vec<_> = held_up.groups.iter().chain(&at_rest.groups).collect();
+        let WaitGroups { held_up, at_rest, outside } = groups;
+        let kinds = [held_up, at_rest, outside];
+        let mut all: Vec<_> = kinds.into_iter().flat_map(|kind| &kind.groups).collect();
         all.sort_by_key(|group| std::cmp::Reverse(group.total));
         all.into_iter().map(|group| Self::new(labels, group)).collect()
     }

@@ -26,22 +26,24 @@ impl<'o> JsonLines<'o> {
 }
 
 impl Show for JsonLines<'_> {
-    fn line(&mut self, line: Line, _: &Names<'_>) -> Result<(), Failure> {
-        Ok(self.out.json_line(&LineOut::from(line))?)
+    const READS_FIELDS: bool = true;
+
+    fn line(&mut self, line: &mut Line, _: &Names<'_>) -> Result<(), Failure> {
+        Ok(self.out.json_line(&LineOut::new(line))?)
     }
 }
 
 /// A line. `at_ns`, `thread`, `thread_name`, `kind` and `depth` are always there, the others where
 /// they apply. Lines are in the order of time; the end of a region is where it ends.
 #[derive(Debug, Serialize)]
-pub struct LineOut {
+pub struct LineOut<'l> {
     /// When, since the first clock snapshot.
     at_ns: u64,
     /// The thread's id in the trace; of a CPU 2147483648 plus its number. `null` only of a `fault`
     /// that may concern any thread.
     thread: Option<u32>,
     /// Its name.
-    thread_name: Option<String>,
+    thread_name: Option<&'l str>,
     /// What happened: see below.
     kind: &'static str,
     /// How many things are open around it.
@@ -51,7 +53,7 @@ pub struct LineOut {
     site: Option<u32>,
     /// Of a call site its module and its name, with `::` between them; of a task its name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    name: Option<&'l str>,
     /// The task's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<u64>,
@@ -79,7 +81,7 @@ pub struct LineOut {
     /// A log's text, of which 8,192 bytes are kept, or what can't be read. A text that was cut ends
     /// in `… (9000 bytes in all)`, as do names of tasks longer than 256 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    message: Option<&'l str>,
     /// Events that were not recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<u64>,
@@ -92,29 +94,32 @@ pub struct LineOut {
     system: Option<Box<SystemOut>>,
 }
 
-impl From<Line> for LineOut {
-    fn from(line: Line) -> Self {
+impl<'l> LineOut<'l> {
+    /// Takes what it can't borrow out of the line.
+    fn new(line: &'l mut Line) -> Self {
+        let Line { at_ns, thread, kind, depth, fields, .. } = line;
+        let fields = &mut **fields.get_or_insert_default();
         Self {
-            at_ns: line.at_ns,
-            thread: line.thread.map(|thread| thread.0),
-            thread_name: line.thread_name,
-            kind: line.kind,
-            depth: line.depth,
-            site: line.site.map(|site| site.0),
-            name: line.name,
-            task: line.task.map(|task| task.0),
-            parent: line.parent,
-            future: line.future.map(|future| future.0),
-            duration_ns: line.duration.map(|Nanos(duration)| duration),
-            arguments: line.arguments.map(Named),
-            outcome: line.outcome.map(Outcome::name),
-            result: line.result.map(OwnedValuesOut),
-            value: line.value.map(ValueOut),
-            message: line.message,
-            events: line.events,
-            ends: line.ends,
-            link: line.link.map(|link| Box::new((*link).into())),
-            system: line.system.map(|system| Box::new((*system).into())),
+            at_ns: *at_ns,
+            thread: thread.map(|thread| thread.0),
+            thread_name: fields.thread_name.as_deref(),
+            kind: *kind,
+            depth: *depth,
+            site: fields.site.map(|site| site.0),
+            name: fields.name.as_deref(),
+            task: fields.task.map(|task| task.0),
+            parent: fields.parent,
+            future: fields.future.map(|future| future.0),
+            duration_ns: fields.duration.map(|Nanos(duration)| duration),
+            arguments: fields.arguments.take().map(Named),
+            outcome: fields.outcome.map(Outcome::name),
+            result: fields.result.take().map(OwnedValuesOut),
+            value: fields.value.map(ValueOut),
+            message: fields.message.as_deref(),
+            events: fields.events,
+            ends: fields.ends,
+            link: fields.link.take().map(|link| Box::new((*link).into())),
+            system: fields.system.take().map(|system| Box::new((*system).into())),
         }
     }
 }

@@ -76,7 +76,8 @@ pub struct InsightOut {
     /// `slow_task`, `full_channel`, `cpus_taken`, `stopped`, `critical_path`, `hot_function`,
     /// `spinning`, `allocation_rate`, `backlog`, `child_processes`.
     kind: &'static str,
-    /// What it explains: of the time that was looked at, or of threads' time.
+    /// How much of the time that was looked at it explains: what would not have passed without it.
+    /// Findings are ordered by it.
     lost_ns: u64,
     /// What it is, in a sentence.
     title: String,

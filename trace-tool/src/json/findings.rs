@@ -11,7 +11,7 @@ use crate::label::names::Names;
 pub struct ReadOut {
     /// Events in the window.
     events: u64,
-    /// Batches of events, of which pieces count as one each.
+    /// Batches of events; each piece counts as one.
     batches: u64,
     /// Their bytes in the file.
     batch_bytes: u64,

@@ -21,16 +21,16 @@ pub struct HeapOut {
     at_ns: u64,
     /// Whether that is the peak though it was not asked for.
     is_peak_instead: bool,
-    /// The exact counters, to the trace's end. Between two snapshots of the recorder lies the peak,
-    /// if more lived then.
+    /// The exact counters, to the trace's end; also the peak, if it lies between two snapshots of
+    /// the recorder.
     points: Vec<PointOut>,
     /// What these say of the window; `null` without counters until `at_ns`.
     counters: Option<CountersOut>,
-    /// Bytes between two samples, in the mean.
+    /// Bytes between two samples, on average.
     sample_bytes: u64,
     /// Sampled allocations.
     samples: u64,
-    /// Live samples beyond the limit of memory, which count as allocated only.
+    /// Live samples for which there was no memory: they count only as allocated.
     samples_untold: u64,
     /// Bytes that the live samples stand for. If the counters have fewer, those before `at_ns` and
     /// those behind it, what lives in `stacks` and `places` is scaled down to the larger of these.

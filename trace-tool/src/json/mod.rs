@@ -6,7 +6,8 @@
 //! so; moments count from the trace's first clock snapshot.
 //!
 //! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
-//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`].
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`libtest`]; [`ranking`] of
+//!   several traces.
 //! - [`head`]: what every object begins with. [`findings`]: what was read, and what is odd.
 //! - [`stacks`]: stacks, resources and threads. [`lives`]: what threads did with their time.
 //! - [`polls`], [`awaits`]: what keeps async tasks waiting. [`values`]: arguments and results.
@@ -20,8 +21,10 @@ pub mod explain;
 pub mod findings;
 pub mod head;
 pub mod heap;
+pub mod libtest;
 pub mod lives;
 pub mod polls;
+pub mod ranking;
 pub mod regions;
 pub mod stacks;
 pub mod summary;

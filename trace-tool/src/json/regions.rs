@@ -23,9 +23,9 @@ pub struct RegionsOut {
     head: HeadOut,
     #[serde(flatten)]
     read: ReadOut,
-    /// The call sites, as `--sort` and `--limit` have them.
+    /// The call sites, as `--sort` and `--top` have them.
     regions: Vec<RegionOut>,
-    /// Call sites that `--limit` left out.
+    /// Call sites that `--top` left out.
     regions_omitted: usize,
     /// The sum of `self_ns` of all call sites, those left out included.
     regions_self_ns: u64,

@@ -83,9 +83,9 @@ impl From<Place> for FrameOut {
 pub struct StackOut {
     /// Its id in the trace.
     stack: u32,
-    /// The function of the program's own that is furthest in.
+    /// The innermost function that is the program's own.
     place: Option<FrameOut>,
-    /// Whether there was more further out.
+    /// Whether functions further out are missing.
     is_cut: bool,
     /// The functions, innermost first, without the recorder's own.
     frames: Vec<FrameOut>,

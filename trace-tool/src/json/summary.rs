@@ -6,6 +6,7 @@ use trace_analysis::futures::FutureSummary;
 use trace_format::id::SiteId;
 use trace_format::time::Nanos;
 
+use super::awaits::AwaitOut;
 use super::blocked::WaitGroupOut;
 use super::findings::ReadOut;
 use super::head::HeadOut;
@@ -48,9 +49,12 @@ pub struct SummaryOut {
     /// What threads did with their time, if the trace has calls or CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     lives: Option<LivesOut>,
-    /// What held threads up the most. People read of it if that is a hundredth of the window.
+    /// What held threads up the most: the waits that explain most of the time that passed. People
+    /// read of it, or of `top_async_wait` if that explains more, if it is a hundredth of the window.
     top_wait: Option<WaitGroupOut>,
-    /// What `--limit` left out; without it, nothing.
+    /// The same of async tasks.
+    top_async_wait: Option<AwaitOut>,
+    /// What `--top` left out; without it, nothing.
     omitted: OmittedOut,
 }
 
@@ -61,7 +65,7 @@ pub struct SummaryOut {
 pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
     let names = answer.subject.names();
     let labels = answer.subject.labels(&names);
-    let (summary, lives) = (&answer.summary, answer.lives.as_ref());
+    let (summary, lives, top) = (&answer.summary, answer.lives.as_ref(), &answer.top_waits);
     let times = lives.map_or(&[][..], |lives| &lives.regions);
     Ok(out.json(&SummaryOut {
         head: HeadOut::new(&answer.subject),
@@ -76,7 +80,8 @@ pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
         counters: summary.counters.iter().map(|it| CounterOut::new(&names, it)).collect(),
         moments: summary.moments.iter().map(|it| MomentOut::new(&names, it)).collect(),
         lives: lives.map(|lives| LivesOut::new(labels, lives, &answer.cpus)),
-        top_wait: answer.top_wait.as_ref().map(|group| WaitGroupOut::new(labels, group)),
+        top_wait: top.threads.as_ref().map(|group| WaitGroupOut::new(labels, group)),
+        top_async_wait: top.tasks.as_ref().map(|group| AwaitOut::new(labels, group)),
         omitted: answer.omitted.into(),
     })?)
 }

@@ -40,11 +40,12 @@ pub fn print(answer: &SyscallsAnswer, out: &mut Output) -> Result<(), Failure> {
 /// All calls, three times in groups, as `--sort` and `--top` have them.
 #[derive(Debug, Serialize)]
 pub struct CallsOut {
-    /// How many there were, of those that ended.
+    /// How many ended.
     count: u64,
-    /// How many more had not ended at the end of what was read: they are in no group.
+    /// How many more had not ended at the end of what was read.
     open: u64,
-    /// How long they took together.
+    /// How long threads were in calls in what was read: in those that had not ended, too, so that
+    /// the times of several windows add up.
     total_ns: u64,
     /// How many are in groups without `resource` and `at`, because a table of 8,192 groups was
     /// full.
@@ -112,11 +113,14 @@ pub struct CallGroupOut {
     resource: Option<ResourceOut>,
     /// From where, if all were called from the same place.
     at: Option<StackOut>,
-    /// How many there were.
+    /// How many ended.
     count: u64,
-    /// How long they took together.
+    /// How many more had not ended at the end of what was read: of these only `total_ns` and
+    /// `off_cpu_ns` know.
+    open: u64,
+    /// How long threads were in them in what was read.
     total_ns: u64,
-    /// How long their threads had no CPU meanwhile, as far as the trace says so.
+    /// Of that, how long their threads had no CPU, as far as the trace says so.
     off_cpu_ns: u64,
     #[serde(flatten)]
     spread: SpreadOut,
@@ -147,6 +151,7 @@ impl CallGroupOut {
             resource: ResourceOut::new(labels, group.resource),
             at: StackOut::new(labels, group.stack),
             count: group.count,
+            open: group.open,
             total_ns: group.total.0,
             off_cpu_ns: group.off_cpu.0,
             spread: group.quantiles.into(),

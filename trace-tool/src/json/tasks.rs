@@ -19,7 +19,7 @@ pub struct TasksOut {
     read: ReadOut,
     /// The tasks.
     tasks: TaskReportOut,
-    /// Names that `--limit` left out.
+    /// Names that `--top` left out.
     tasks_omitted: usize,
 }
 
@@ -44,7 +44,7 @@ pub struct TaskReportOut {
     names: Vec<TaskNameOut>,
     /// The slowest, slowest first.
     slowest: Vec<TaskTreeOut>,
-    /// Tasks that began while too many were open to follow them.
+    /// Tasks that are left out, as too many were open when they began.
     untracked: u64,
 }
 

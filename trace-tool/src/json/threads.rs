@@ -18,15 +18,15 @@ pub struct ThreadsOut {
     head: HeadOut,
     #[serde(flatten)]
     read: ReadOut,
-    /// The threads by what they recorded, and the CPUs, as `--sort` and `--limit` have them.
+    /// The threads by what they recorded, and the CPUs, as `--sort` and `--top` have them.
     threads: Vec<ThreadOut>,
-    /// Threads that `--limit` left out of these.
+    /// Threads that `--top` left out of these.
     threads_omitted: usize,
     /// What they did with their time, if the trace has calls or CPUs; its threads are as `--sort`
-    /// and `--limit` have them.
+    /// and `--top` have them.
     #[serde(skip_serializing_if = "Option::is_none")]
     lives: Option<LivesOut>,
-    /// Threads that `--limit` left out of `lives`.
+    /// Threads that `--top` left out of `lives`.
     lives_omitted: usize,
 }
 

@@ -30,7 +30,7 @@ const VALUE_CHARS_MAX: usize = 80;
 #[derive(Debug)]
 pub struct Names<'t> {
     tables: &'t Tables,
-    /// What every module path begins with: of no use to somebody who knows the program.
+    /// The crate that every module path begins with; it is left out, as it tells nothing.
     common: String,
     threads: BTreeMap<ThreadId, String>,
     /// Threads by the system's ids, each id's in the order of their begins.
@@ -93,7 +93,7 @@ impl<'t> Names<'t> {
         self.tables.clock.nanos(ticks)
     }
 
-    /// The same of what may have begun before the trace.
+    /// The same for something that may have begun before the trace.
     #[must_use]
     pub fn since(&self, ticks: Ticks) -> Moment {
         Moment(self.tables.clock.signed_nanos(ticks))
@@ -140,14 +140,14 @@ impl<'t> Names<'t> {
         escape::plain(&path, NAME_CHARS_MAX)
     }
 
-    /// Just the name of a call site as the trace has it, not made safe to print: what tasks that
-    /// begin there are called.
+    /// The name alone of a call site, as the trace has it, not made safe to print: tasks that begin
+    /// there have it.
     #[must_use]
     pub fn raw_site(&self, id: SiteId) -> String {
         site_name(self.tables, id)
     }
 
-    /// Just the name of a call site: of a counter or a log's category.
+    /// The name alone of a call site: that of a counter, or a log's category.
     #[must_use]
     pub fn short_site(&self, id: SiteId) -> String {
         match self.tables.callsite(id) {
@@ -156,8 +156,8 @@ impl<'t> Names<'t> {
         }
     }
 
-    /// Where in the source a call site is: `src/main.rs:7`. Nothing for one that a library has made
-    /// and that is nowhere.
+    /// Where in the source a call site is: `src/main.rs:7`. Empty if a library made it while the
+    /// program ran.
     #[must_use]
     pub fn place(&self, id: SiteId) -> String {
         let site = self.tables.callsite(id).filter(|site| !site.file.is_empty());
@@ -167,7 +167,30 @@ impl<'t> Names<'t> {
         format!("{}:{}", escape::plain(&file, NAME_CHARS_MAX), site.line)
     }
 
-    /// A thread's name; of several with the same name, its id besides. Of a CPU its number.
+    /// A call site with its place: `handler (src/app.rs:10)`; the place alone if it has no other
+    /// name, and the name alone if it is nowhere.
+    #[must_use]
+    pub fn site_at(&self, id: SiteId) -> String {
+        let (name, place) = (self.site(id), self.place(id));
+        match place.is_empty() {
+            true => name,
+            false if self.is_place(id) => place,
+            false => format!("{name} ({place})"),
+        }
+    }
+
+    /// The place of a call site for a column beside its name; nothing if the name is the place.
+    #[must_use]
+    pub fn place_beside(&self, id: SiteId) -> String {
+        if self.is_place(id) { String::new() } else { self.place(id) }
+    }
+
+    fn is_place(&self, id: SiteId) -> bool {
+        let site = self.tables.callsite(id);
+        site.is_some_and(|site| sources::is_place(&site.name, &site.file, site.line))
+    }
+
+    /// A thread's name, with its id if several have that name; a CPU's number.
     #[must_use]
     pub fn thread(&self, id: ThreadId) -> String {
         if let Some(cpu) = id.as_cpu() {
@@ -176,24 +199,31 @@ impl<'t> Names<'t> {
         self.threads.get(&id).cloned().unwrap_or_else(|| format!("thread {}", id.0))
     }
 
-    /// The thread that had this id of the system at that time, by its name if it recorded.
-    #[must_use]
-    pub fn os_thread(&self, os_thread: u64, at: Ticks) -> String {
+    /// Appends the thread that had this id of the system at that time, by its name if it recorded.
+    pub fn push_os_thread(&self, out: &mut String, os_thread: u64, at: Ticks) {
         let Some(ids) = self.by_os_id.get(&os_thread) else {
-            return format!("os thread {os_thread}");
+            out.push_str("os thread ");
+            return units::push_number(out, os_thread);
         };
-        let by_then = ids.partition_point(|id| self.tables.threads[id].first <= at);
-        self.thread(ids[by_then.saturating_sub(1)])
+        let by_then = match ids.as_slice() {
+            [_] => 0,
+            all => all.partition_point(|id| self.tables.threads[id].first <= at),
+        };
+        let id = ids[by_then.saturating_sub(1)];
+        match self.threads.get(&id) {
+            Some(name) => out.push_str(name),
+            None => out.push_str(&self.thread(id)),
+        }
     }
 
-    /// What a call was about, as the trace has it, not made safe to print; nothing without a name.
+    /// The name of what a call was about, as the trace has it, not made safe to print.
     #[must_use]
     pub fn resource_name(&self, id: ResourceId) -> Option<String> {
         let resource = self.tables.resources.get(&id)?;
         (!resource.name.is_empty()).then(|| resource.name.clone())
     }
 
-    /// A thread's name; of one that recorded nothing, what the system calls it.
+    /// A thread's name; if it recorded nothing, the system's name for it.
     #[must_use]
     pub fn life(&self, life: &ThreadLife) -> String {
         match (life.thread.0, life.name.as_str()) {
@@ -220,25 +250,31 @@ impl<'t> Names<'t> {
     /// `(id=7, path="/tmp")`; nothing if there are no values.
     #[must_use]
     pub fn arguments(&self, site: SiteId, values: Values<'_>) -> String {
+        let mut out = String::new();
+        self.push_arguments(&mut out, site, values);
+        out
+    }
+
+    /// Appends the same.
+    pub fn push_arguments(&self, out: &mut String, site: SiteId, values: Values<'_>) {
         if values.is_empty() {
-            return String::new();
+            return;
         }
-        let mut out = String::from("(");
+        out.push('(');
         for (at, value) in values.enumerate() {
             if at > 0 {
                 out.push_str(", ");
             }
             match self.argument_name(site, at) {
-                Some(name) => escape::push(&mut out, name.as_bytes(), NAME_CHARS_MAX),
+                Some(name) => escape::push(out, name.as_bytes(), NAME_CHARS_MAX),
                 None => {
                     let _ = write!(out, "#{at}");
                 }
             }
             out.push('=');
-            push_value(&mut out, &value);
+            push_value(out, &value);
         }
         out.push(')');
-        out
     }
 
     /// The name of a call site's argument; arguments beyond those declared have none.
@@ -371,7 +407,10 @@ pub fn owned_outcome(result: Option<&(Outcome, OwnedValues)>) -> String {
 pub fn push_value(out: &mut String, value: &Value<'_>) {
     let _ = match value {
         Value::None => write!(out, "none"),
-        Value::U64(number) => write!(out, "{number}"),
+        Value::U64(number) => {
+            units::push_number(out, *number);
+            Ok(())
+        }
         Value::I64(number) => write!(out, "{number}"),
         Value::F64(number) => write!(out, "{number:?}"),
         Value::Bool(truth) => write!(out, "{truth}"),
@@ -410,13 +449,14 @@ mod tests {
     use trace_format::definition::{CallsiteKind, Definition};
 
     #[test]
-    fn what_a_library_has_made_is_nowhere() {
+    fn what_a_library_has_made_is_nowhere_and_what_is_called_by_its_place_has_it_once() {
         let mut tables = Tables::default();
-        for (id, file) in [(1, "src/main.rs"), (2, "")] {
+        let sites = [(1, "parked", "src/main.rs"), (2, "parked", ""), (3, "main.rs:7", "main.rs")];
+        for (id, name, file) in sites {
             tables.apply(&Definition::Callsite {
                 id: SiteId(id),
                 kind: CallsiteKind::Region,
-                name: b"parked",
+                name: name.as_bytes(),
                 module: b"",
                 file: file.as_bytes(),
                 line: 7,
@@ -426,7 +466,11 @@ mod tests {
             });
         }
         let names = Names::new(&tables);
-        let places = [1, 2, 3].map(|id| names.place(SiteId(id)));
-        assert_eq!(places, ["src/main.rs:7", "", ""]);
+        let places = [1, 2, 3, 4].map(|id| names.place(SiteId(id)));
+        assert_eq!(places, ["src/main.rs:7", "", "main.rs:7", ""]);
+        let beside = [1, 2, 3].map(|id| names.place_beside(SiteId(id)));
+        assert_eq!(beside, ["src/main.rs:7", "", ""]);
+        let sites = [1, 2, 3].map(|id| names.site_at(SiteId(id)));
+        assert_eq!(sites, ["parked (src/main.rs:7)", "parked", "main.rs:7"]);
     }
 }

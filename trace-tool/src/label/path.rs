@@ -1,19 +1,19 @@
-//! Paths, in messages and in commands that are there to be pasted. A file's name may have been
-//! chosen by somebody else, so nothing of it must move the cursor or run in a shell.
+//! Paths in messages, and in commands that users paste into a shell. Anybody may have chosen a
+//! file's name, so nothing in it may move the cursor or run as a command.
 
 use std::path::Path;
 
 use trace_export::label::escape;
 
-/// What stands for standard input instead of a file's name; `./-` is a file that is called so.
+/// The word for standard input in place of a file's name; a file with that name is `./-`.
 pub const STANDARD_INPUT: &str = "-";
 
 /// Maximum number of characters of a path that are shown.
 const SHOWN_CHARS_MAX: usize = 400;
-/// Maximum number of characters of a path in a command: Linux opens none that is longer.
+/// Maximum number of characters of a path in a command: Linux opens no longer path.
 const PASTED_CHARS_MAX: usize = 4096;
 
-/// Characters beside letters and digits that no shell takes for anything but themselves.
+/// Characters, besides letters and digits, that have no meaning in any shell.
 const PLAIN: &str = "_./+@%:,-";
 
 /// A path that is safe to print.
@@ -26,7 +26,7 @@ pub fn path(path: &Path) -> String {
 #[must_use]
 pub fn pasted(path: &Path) -> String {
     let name = path.display().to_string();
-    // A name would be an option, and `-` alone is standard input.
+    // The command would take such a name for an option; `-` alone is standard input.
     let is_option = name.starts_with('-') && name != STANDARD_INPUT;
     word(&if is_option { format!("./{name}") } else { name })
 }

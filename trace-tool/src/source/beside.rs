@@ -1,14 +1,18 @@
 //! What lies beside a trace and belongs to it: the memory of the process that writes it, and the
 //! part before. Names say where, and a name can be anybody's: what is found is used only if it is a
-//! plain file, and of the same process.
+//! plain file, and of the same process. Traces of other processes are only named.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use trace_format::header::FILE_HEADER_BYTES;
 use trace_format::live::{HEADER_BYTES, Header};
 use trace_format::read::TraceFile;
 
+use super::stream::is_trace;
 use super::{Bytes, read_whole};
 use crate::label;
 use crate::output::say;
@@ -75,6 +79,42 @@ pub fn part_before(path: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let others = entries.filter(|entry| !is_same_file(path, entry));
     others.filter_map(|entry| Some((number(&entry)?, entry))).max().map(|(_, entry)| entry)
+}
+
+/// Whether the number of a process is in a trace's name, as `%p` in the name of `EXECTRACE` has it.
+#[must_use]
+pub fn has_number(path: &Path, process: u64) -> bool {
+    path.file_name().is_some_and(|name| numbers(name).any(|it| it == process))
+}
+
+/// Traces of other processes in a trace's folder, those that have these numbers in their names, by
+/// name. Older files than `since` are of other processes: their numbers come again.
+#[must_use]
+pub fn traces_of(path: &Path, processes: &[u64], since: SystemTime) -> Vec<PathBuf> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
+    let named = names.filter(|name| numbers(name).any(|number| processes.contains(&number)));
+    let paths = named.map(|name| path.with_file_name(name));
+    let mut traces: Vec<_> = paths.filter(|path| is_trace_since(path, since)).collect();
+    traces.sort_unstable();
+    traces
+}
+
+/// Whether there is a trace that was written since then.
+fn is_trace_since(path: &Path, since: SystemTime) -> bool {
+    let Ok(mut file) = open_plain(path) else { return false };
+    let written = file.metadata().and_then(|about| about.modified());
+    let mut header = [0; FILE_HEADER_BYTES];
+    written.is_ok_and(|at| at >= since)
+        && file.read_exact(&mut header).is_ok_and(|()| is_trace(&header))
+}
+
+/// The numbers in a file's name.
+fn numbers(name: &OsStr) -> impl Iterator<Item = u64> {
+    let name = name.to_string_lossy().into_owned();
+    let digits = name.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
+    digits.flatten().collect::<Vec<_>>().into_iter()
 }
 
 /// Says so if the trace has a second name in its folder. A process that is killed while it gives a

@@ -88,7 +88,7 @@ fn keep(mut stream: impl Read, bytes_max: u64) -> io::Result<File> {
 }
 
 /// Whether this can be the begin of a trace, or of a flight recorder's file.
-fn is_trace(header: &[u8]) -> bool {
+pub(super) fn is_trace(header: &[u8]) -> bool {
     header.starts_with(&flight::MAGIC)
         || header.first_chunk().is_some_and(|header| FileHeader::decode(header).is_some())
 }

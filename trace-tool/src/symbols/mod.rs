@@ -44,13 +44,15 @@ pub fn resolve<S: ReadAt>(
     Ok(symbols)
 }
 
-/// Reads the names of a trace's stacks and threads, so that they are in the user's cache when the
-/// program is built anew. Silent: what is missing is said when the trace is read.
-pub fn keep<S: ReadAt>(file: &TraceFile<S>) {
+/// The names of a trace's stacks and threads, which are in the user's cache from now on, for when
+/// the program is built anew. Silent: what is missing is said when the trace is read.
+pub fn keep<S: ReadAt>(file: &TraceFile<S>) -> Symbols {
     let tables = file.tables();
+    let mut symbols = Symbols::of_trace(tables);
     if let Ok(binaries) = Options::default().open(file) {
-        name(&mut Symbols::of_trace(tables), addresses(tables), &binaries);
+        name(&mut symbols, addresses(tables), &binaries);
     }
+    symbols
 }
 
 /// All addresses of a trace that can have names: of its stacks, and where its threads began.

@@ -1,8 +1,9 @@
 //! `exectrace async`: what kept executors' threads, what async tasks waited for, and which of them
 //! are stuck.
 //!
-//! The order is that of cures: a poll that blocks its worker hurts every task, a lock held across
-//! an await those that want it, and only then it matters which spawn site does what.
+//! What to mend first comes first: a poll that blocks its worker hurts every task, and a lock that
+//! is held across an await hurts the tasks that want it. Only then it matters which spawn site does
+//! what.
 
 use std::io::Write;
 
@@ -10,7 +11,7 @@ use trace_analysis::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite,
 };
 use trace_analysis::reason::Await;
-use trace_format::id::{CallId, SiteId, StackId};
+use trace_format::id::{CallId, StackId};
 
 use super::blocked::shares;
 use super::table::{Column, Table};
@@ -64,7 +65,7 @@ fn head(answer: &AsyncAnswer) -> String {
     let polls = units::plural(totals.polls, "poll", "polls");
     let [busy, ready, idle] = [totals.busy, totals.ready, totals.idle].map(units::time);
     let threads = units::plural(tasks.workers.len() as u64, "thread", "threads");
-    // Tasks go from thread to thread; a poll is one thread's.
+    // A task moves between threads; a poll belongs to one thread.
     let mut text = if answer.subject.reading.threads.is_all() {
         format!("{count}, {alive}, {polls}, busy {busy}, ready {ready}, idle {idle}, on {threads}")
     } else {
@@ -80,7 +81,7 @@ fn head(answer: &AsyncAnswer) -> String {
     text
 }
 
-/// The polls that kept their threads the longest, those of one place together.
+/// Prints the polls that kept their threads longest; those of one place are one entry.
 fn print_polls(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {
     let (blocking, in_place) = (answer.long_polls_blocking(), answer.long_polls_in_place);
     if blocking == 0 {
@@ -131,12 +132,12 @@ fn print_poll(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let poll = &group.longest;
-    let (long, who) = (units::time(poll.duration), site(labels, poll.site));
+    let (long, who) = (units::time(poll.duration), labels.names.site_at(poll.site));
     let (thread, at) = (labels.names.thread(poll.thread), units::since(poll.begin));
     let over = if poll.ended { "" } else { ", not over at the end" };
     let times = match group.count {
         1 => String::new(),
-        // Of each spawn site only the longest are kept.
+        // Only the longest polls of each spawn site are kept.
         more => format!(", and so did {} more of its longest polls", units::count(more as u64 - 1)),
     };
     let line = format!("{long:>8}  {who} kept {thread} from {at} on{over}{times}");
@@ -203,7 +204,7 @@ fn doing(poll: &LongPoll, labels: Labels<'_>) -> String {
     text
 }
 
-/// Where tasks were idle, with who held what they waited for.
+/// Prints where tasks were idle, and which task held what they waited for.
 fn print_waits(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {
     if answer.tasks.waits.is_empty() {
         return Ok(());
@@ -227,6 +228,13 @@ fn print_waits(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Re
         out.wrapped(&line, 2)?;
     }
     Ok(())
+}
+
+/// What tasks waited for, and which: `tokio mutex at app::work (src/main.rs:41), of tasks worker`.
+#[must_use]
+pub fn wait_subject(group: &AwaitGroup, labels: Labels<'_>) -> String {
+    let what = one_of(labels, (group.stack, group.awaited), &group.one_of);
+    format!("{what}, of async tasks {}", labels.names.site(group.site))
 }
 
 fn print_wait(group: &AwaitGroup, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {
@@ -257,15 +265,18 @@ fn print_wait(group: &AwaitGroup, labels: Labels<'_>, out: &mut Output) -> Resul
 }
 
 fn print_holder(holder: &AsyncHolder, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {
-    let (who, held) = (site(labels, holder.site), units::time(holder.held_max));
+    let (who, held) = (labels.names.site_at(holder.site), units::time(holder.held_max));
     let released = place(labels, holder.stack);
     let released = if released.is_empty() { released } else { format!(", released at {released}") };
     let line = format!("{:10}held by {who} up to {held} (task {}){released}", "", holder.task.0);
     out.wrapped(&line, 12)?;
     if holder.idle.0 >= holder.held.0 / 2 {
-        let share = units::percent(holder.idle.0, holder.held.0);
+        let (share, all) = (units::percent(holder.idle.0, holder.held.0), units::time(holder.held));
         let what = awaited(labels, &holder.idle_awaited.name(), holder.idle_stack);
-        let line = format!("{:10}held across an await: {share} of that it waited for {what}", "");
+        let line = format!(
+            "{:10}held across an await: for {share} of {all} in all it waited for {what}",
+            ""
+        );
         out.wrapped_loud(&line, 12)?;
     }
     Ok(())
@@ -312,8 +323,7 @@ fn table(sites: &[SpawnSite], labels: Labels<'_>) -> Table {
     for it in sites {
         let ended = units::sum([it.returned, it.failed, it.dropped, it.panicked, it.ended]);
         let mark = if it.spawned { "" } else { " (awaited)" };
-        let own = labels.names.callsite(it.site).map(|_| labels.names.place(it.site));
-        let own = own.unwrap_or_default();
+        let own = labels.names.place_beside(it.site);
         table.row([
             format!("{}{mark}", labels.names.site(it.site)),
             own.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -323,9 +333,9 @@ fn table(sites: &[SpawnSite], labels: Labels<'_>) -> Table {
             units::count(it.polls),
             units::time(it.busy),
             units::time_of(it.polls, it.poll.p99),
-            // One that is not over may be the longest.
+            // A poll that has not ended may be the longest.
             units::time_of(it.polls.max(it.poll.max.0), it.poll.max),
-            // One that no poll took may be the longest, and all there is.
+            // A time ready that no poll ended may be the longest, or the only one.
             units::time_of(it.ready.p99.0, it.ready.p99),
             units::time_of(it.ready.max.0, it.ready.max),
             units::time(it.idle),
@@ -338,11 +348,12 @@ fn table(sites: &[SpawnSite], labels: Labels<'_>) -> Table {
             units::count(it.self_wakes),
         ]);
     }
+    let table = table.without_empty("where", "");
     let rare = ["failed", "cancelled", "panicked", "wakes", "futile", "self"];
     rare.into_iter().fold(table, |table, title| table.without_empty(title, "0"))
 }
 
-/// Unfinished tasks in the order in which they are worth a look.
+/// Prints unfinished tasks, those that are most worth a look first.
 fn print_stuck(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {
     let limit = units::time(answer.ask.idle);
     if answer.stuck.is_empty() {
@@ -436,14 +447,5 @@ fn awaited(labels: Labels<'_>, what: &str, stack: StackId) -> String {
     match place(labels, stack).as_str() {
         "" => what.to_owned(),
         place => format!("{what} at {place}"),
-    }
-}
-
-/// `app::handler (src/app.rs:10)`.
-fn site(labels: Labels<'_>, site: SiteId) -> String {
-    let name = labels.names.site(site);
-    match labels.names.place(site).as_str() {
-        "" => name,
-        place => format!("{name} ({place})"),
     }
 }

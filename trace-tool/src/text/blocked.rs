@@ -13,13 +13,15 @@ use trace_format::time::Nanos;
 
 use super::table::{Column, Table};
 use super::{print_late, print_more, print_stack, print_table, standstills, why_nothing};
-use crate::answer::blocked::{BlockedAnswer, WaitKind};
+use crate::answer::blocked::{BlockedAnswer, By, WaitKind};
 use crate::error::Failure;
 use crate::label::{Labels, call, units};
 use crate::output::{Output, say};
 
 /// Maximum number of threads or places of a group that are named in a line.
 const PARTIES_SHOWN: usize = 3;
+/// What may keep threads off their CPUs outside of recorded calls.
+const OUTSIDE: &str = "page faults, locks in the kernel, or system calls that libc did not make";
 /// A part of a holder's time, or of waiting, is shown if it is at least one in this many.
 const SHARE_MIN: u64 = 20;
 
@@ -64,7 +66,36 @@ pub fn print(answer: &BlockedAnswer, with_stacks: bool, out: &mut Output) -> Res
         }
         print_more(out, rest.omitted, "--top 0")?;
     }
+    if groups.outside.count > 0 {
+        if !held.groups.is_empty() || !rest.groups.is_empty() {
+            writeln!(out)?;
+        }
+        print_outside(answer, labels, out)?;
+    }
     Ok(print_late(out, answer.late, answer.late_holders)?)
+}
+
+/// Prints one line about what is outside of recorded calls, as it has no place and no name: which
+/// threads have how much of it.
+fn print_outside(
+    answer: &BlockedAnswer,
+    labels: Labels<'_>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let outside = &answer.groups().outside;
+    let title = heading("Off a CPU outside of recorded calls", outside);
+    writeln!(out, "{}", out.bold(&title))?;
+    let whose = match (answer.by, outside.groups.first()) {
+        (By::Thread, _) => {
+            let name = |group: &WaitGroup| labels.names.thread(group.thread);
+            let of = |group: &WaitGroup| format!("{} {}", name(group), units::time(group.total));
+            outside.groups.iter().map(of).collect::<Vec<_>>().join(", ")
+        }
+        (_, Some(all)) => waiters(all, labels),
+        (_, None) => String::new(),
+    };
+    out.wrapped(&format!("  {whose}: {OUTSIDE}"), 4)?;
+    Ok(print_more(out, outside.omitted, "--top 0")?)
 }
 
 fn heading(title: &str, waits: &WaitKind) -> String {
@@ -81,10 +112,10 @@ pub fn subject(group: &WaitGroup, labels: Labels<'_>) -> String {
     }
 }
 
-/// Why a group waited, with what it waited for if that has a name that says something.
+/// Why a group waited, and for what, if that has a telling name.
 fn reason(group: &WaitGroup, labels: Labels<'_>) -> String {
     let mut text = match group.reason {
-        Reason::Unseen => "off its CPU in no call that was recorded".to_owned(),
+        Reason::Unseen => "off its CPU outside of recorded calls".to_owned(),
         _ if group.is_before => "unknown, since before the trace".to_owned(),
         Reason::Futex if group.all_stacks().all(|stack| stack == StackId(0)) => {
             "futex, without a stack".to_owned()
@@ -114,11 +145,12 @@ fn place(group: &WaitGroup, labels: Labels<'_>) -> String {
     let first = places.first().cloned().unwrap_or_default();
     match places.len().saturating_sub(1) {
         0 => first,
-        more => format!("{first} and {more} more"),
+        more => format!("{first} and {} more", units::count(more as u64)),
     }
 }
 
-/// A thread's handle is no name of a thread, and each thread parks at an address of its own.
+/// What a group waited for, unless that tells nothing: the handle of a thread does not name the
+/// thread, and each thread parks at an address of its own.
 fn resource(labels: Labels<'_>, group: &WaitGroup) -> Option<String> {
     let tables = labels.names.tables();
     let kind = tables.resources.get(&group.resource)?.kind;
@@ -177,14 +209,15 @@ fn print_group(
     let (free, whole) = group.free_share();
     if free.0 > 0 {
         let part = units::percent(free.0, whole.0);
-        let line = format!("{:10}free for {part} of it, while who was woken had no CPU", "");
+        let line =
+            format!("{:10}free for {part} of it, while the thread that was woken had no CPU", "");
         out.wrapped(&line, 12)?;
     }
     Ok(())
 }
 
-/// How much of a group's time may have been readiness. What is missing of a thread may lie in any
-/// of its groups, so what these say is not to be added up.
+/// How long threads of a group may have been ready instead of waiting. The readiness that is
+/// missing of a thread may lie in any of its groups, so these times must not be added up.
 fn perhaps_ready(group: &WaitGroup) -> String {
     let ready = units::time(group.perhaps_ready);
     let is_shared = group.perhaps_ready_share < group.perhaps_ready;
@@ -216,7 +249,7 @@ fn waiters(group: &WaitGroup, labels: Labels<'_>) -> String {
     text
 }
 
-/// Who held the lock, and what it did meanwhile.
+/// Prints who held the lock, and what that thread did meanwhile.
 fn print_holder(
     group: &WaitGroup,
     holder: &Holder,
@@ -233,7 +266,8 @@ fn print_holder(
     out.wrapped_loud(&line, 12)?;
     let meanwhile = meanwhile(holder, labels);
     if !meanwhile.is_empty() {
-        out.wrapped(&format!("{:12}meanwhile {meanwhile}", ""), 14)?;
+        let held = units::time(holder.held);
+        out.wrapped(&format!("{:12}meanwhile, {held} in all: {meanwhile}", ""), 14)?;
     }
     if with_stacks {
         print_stack(out, labels, holder.stack, 14)?;
@@ -264,7 +298,7 @@ fn longest(wait: &Wait, labels: Labels<'_>) -> String {
     let mut text = format!("longest: {who} {duration}, from {begin} on");
     let Some(waker) = wait.waker else { return text };
     text.push_str(&format!(", until {} let go", labels.names.thread(waker.thread)));
-    // That it had it as long as the other waited goes without saying.
+    // If it held the lock during the whole wait, that need not be said.
     if let Some(since) = waker.held_since.filter(|since| Moment::from(*since) > wait.begin) {
         let since = units::moment(since);
         text.push_str(&format!(", which held it since {since} s or longer"));
@@ -272,8 +306,8 @@ fn longest(wait: &Wait, labels: Labels<'_>) -> String {
     text
 }
 
-/// What a holder did while others waited: `file sync 88%, running 12%, of its calls mostly fsync at
-/// …`.
+/// What a holder did in all its holds while others waited: `file sync 88%, running 12%, of its
+/// calls mostly fsync at …`.
 fn meanwhile(holder: &Holder, labels: Labels<'_>) -> String {
     let parts = shares(&holder.times).join(", ");
     if holder.slow_call == CallId(0) {
@@ -304,7 +338,7 @@ pub fn shares(times: &Times) -> Vec<String> {
     parts.into_iter().map(shown).collect()
 }
 
-/// Who ended the waiting; of a lock, who gave it up. Who else had held it is not known here.
+/// Prints who ended the waiting; of a lock, who released it last. Other holders are not known here.
 fn print_waker(
     group: &WaitGroup,
     labels: Labels<'_>,
@@ -351,7 +385,8 @@ fn table(groups: &[WaitGroup], labels: Labels<'_>) -> Table {
         let place =
             group.all_stacks().find_map(|stack| labels.places.place(stack)).unwrap_or_default();
         let more = places(group, labels).len().saturating_sub(1);
-        let more = if more > 0 { format!(" +{more}") } else { String::new() };
+        let more =
+            if more > 0 { format!(" +{}", units::count(more as u64)) } else { String::new() };
         table.row([
             units::time(group.total),
             units::count(group.count),

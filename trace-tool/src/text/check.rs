@@ -34,7 +34,7 @@ pub fn print(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
     print_file(answer, out)
 }
 
-/// What there is in the file.
+/// Prints how much of what is in the file.
 fn print_counts(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
     let FileContents { threads, cpus, definition_batches, stacks, modules, resources, .. } =
         answer.contents;
@@ -55,7 +55,7 @@ fn print_counts(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the recorder says of its parts.
+/// Prints what the recorder says about its parts.
 fn print_facilities(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
     for facility in answer.subject.reading.file.tables().facilities.values() {
         if facility.name == facility::NAMES {

@@ -19,7 +19,7 @@ pub fn draw(points: &[(u64, u64)], columns: usize, rows: usize) -> Vec<String> {
         return Vec::new();
     }
     let full = (rows * 8) as u128;
-    // Rounded up: what is not nothing is seen.
+    // Rounded up, so that every value above 0 is visible.
     let height = |value: u64| (u128::from(value) * full).div_ceil(u128::from(highest));
     let line = |row: usize| {
         let below = (row * 8) as u128;

@@ -20,7 +20,8 @@ const GRAPH_COLUMNS_MAX: usize = 100;
 /// The numbers beside the graph, and the margin.
 const GRAPH_MARGIN: usize = 12;
 
-/// A line says so if samples stand for more than lived by more than one part in this many.
+/// A line is printed if samples stand for more bytes than lived, by more than one part in this
+/// many.
 const SCALED_PART: u64 = 8;
 
 /// A program that allocates little is sampled this often, in bytes.
@@ -40,7 +41,7 @@ pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result
         return Ok(());
     }
     if answer.is_peak_instead {
-        let line = "nothing that was sampled lives at the end: this is when most lived (--at end)";
+        let line = "nothing that was sampled lives at the end: this is when most lived (for the end: --at end)";
         writeln!(out, "{line}")?;
     }
     if let Some(counters) = &answer.counters {
@@ -52,7 +53,7 @@ pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result
     print_stacks(answer, with_stacks, out)
 }
 
-/// What lived when, as numbers.
+/// Prints how much lived, and when.
 fn print_counters(
     answer: &HeapAnswer,
     counters: &HeapCounters,
@@ -62,7 +63,7 @@ fn print_counters(
     out.wrapped_bold(&title(answer, at, next.as_ref()), 2)?;
     let (highest, when) = (units::bytes(most.live_bytes), units::moment(most.at));
     let mut parts = vec![format!("at most {highest} at {when} s")];
-    // Between two counts, what has grown until the first of them is not what has grown until now.
+    // Between two counts, the growth up to the first of them is not the growth up to now.
     if let Some(grown) = counters.grown().filter(|_| next.is_none()) {
         parts.push(format!("{} since {} s", signed(grown), units::moment(first.at)));
     }
@@ -86,7 +87,7 @@ fn print_counters(
     Ok(out.wrapped(&parts.join(", "), 2)?)
 }
 
-/// What lives: counted at that moment, or counted before and behind it, and between them estimated.
+/// How much lives: counted at that moment, or counted before and after it and estimated between.
 fn title(answer: &HeapAnswer, at: &HeapPoint, next: Option<&HeapPoint>) -> String {
     let counted = |point: &HeapPoint, live: &str| {
         let allocations = units::plural(point.live_allocations, "allocation", "allocations");

@@ -1,7 +1,8 @@
 //! Answers as text for people, over the values of [`answer`](crate::answer).
 //!
 //! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
-//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`].
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`], [`libtest`];
+//!   [`ranking`] of several traces.
 //! - [`table`], [`graph`]: tables that fit the terminal, and small pictures.
 //! - This file: what several verbs print.
 
@@ -12,7 +13,9 @@ pub mod events;
 pub mod explain;
 pub mod graph;
 pub mod heap;
+pub mod libtest;
 pub mod profile;
+pub mod ranking;
 pub mod regions;
 pub mod summary;
 pub mod syscalls;
@@ -41,7 +44,7 @@ use crate::output::{Output, say};
 /// Maximum number of findings of one kind that are printed.
 pub const FINDINGS_SHOWN: usize = 5;
 
-/// Times of standing still that have a line of their own.
+/// Maximum number of standstills that have a line of their own.
 const STANDSTILLS_SHOWN: usize = 3;
 
 /// Says on standard error what is missing, a line for each kind of loss, and what it means for the
@@ -51,7 +54,8 @@ pub fn warn(missing: &Completeness) -> Verdict {
     missing.verdict()
 }
 
-/// Says on standard error how long the trace is if a window shows nothing: it may lie beyond.
+/// Says on standard error how long the trace is if a window shows nothing: the window may lie
+/// beyond the end.
 pub fn say_if_empty(subject: &Subject) {
     let reading = &subject.reading;
     if subject.is_empty && (reading.from.is_some() || reading.to.is_some()) {
@@ -59,7 +63,7 @@ pub fn say_if_empty(subject: &Subject) {
     }
 }
 
-/// The same of a window that is known to show nothing.
+/// Says the same about a window that is known to show nothing.
 pub fn say_empty_window(subject: &Subject) {
     say(&format!("nothing in this window; {}", length(subject)));
 }
@@ -75,8 +79,7 @@ fn length(subject: &Subject) -> String {
     format!("the trace is {} long", units::time(end))
 }
 
-/// A line for each part of the recorder that did not serve, and why. What was not asked for is not
-/// among them.
+/// A line with the reason for each part of the recorder that was asked for and did not serve.
 #[must_use]
 pub fn facilities_off(reading: &Reading) -> Vec<String> {
     let line = |facility: &Facility| {
@@ -88,10 +91,11 @@ pub fn facilities_off(reading: &Reading) -> Vec<String> {
     reading.facilities_off().into_iter().map(line).collect()
 }
 
-/// That there is nothing to show, and why, unless what would have recorded it was at work.
+/// A line that says that there is nothing to show; and why, if the part of the recorder that would
+/// have recorded it was off.
 ///
 /// - `what`: waits or calls, with where they would be: `no waits here`.
-/// - `facility`: the part of the recorder that tells of them.
+/// - `facility`: the part of the recorder that records them.
 #[must_use]
 pub fn why_nothing(subject: &Subject, what: &str, facility: &str) -> String {
     match why_silent(subject.reading.file.tables(), facility) {
@@ -100,7 +104,7 @@ pub fn why_nothing(subject: &Subject, what: &str, facility: &str) -> String {
     }
 }
 
-/// Lines about waits for which a table had no room.
+/// Prints lines about waits for which a table had no room.
 ///
 /// # Errors
 /// If they can't be written.
@@ -109,7 +113,7 @@ pub fn print_late(out: &mut Output, late: u64, without_holder: u64) -> io::Resul
     lines.into_iter().flatten().try_for_each(|line| out.wrapped(&line, 2))
 }
 
-/// A line about what is in no group of its own; nothing if all is.
+/// A line that says how many have no group of their own; `None` if all have one.
 ///
 /// - `what`: waits or calls.
 #[must_use]
@@ -123,7 +127,7 @@ pub fn late(late: u64, what: &str) -> Option<String> {
     })
 }
 
-/// A line about waits of which nobody can be told who held the lock; nothing if there are none.
+/// A line that says of how many waits nobody knows who held the lock; `None` if there are none.
 fn late_holders(late: u64) -> Option<String> {
     let count = units::plural(late, "wait", "waits");
     (late > 0).then(|| {
@@ -135,7 +139,7 @@ fn late_holders(late: u64) -> Option<String> {
     })
 }
 
-/// A line about each of the longest times in which the whole process stood still.
+/// A line for each of the longest times in which the whole process stood still.
 #[must_use]
 pub fn standstills(all: &[Standstill]) -> Vec<String> {
     let mut longest: Vec<_> = all.iter().collect();
@@ -159,7 +163,7 @@ pub fn standstills(all: &[Standstill]) -> Vec<String> {
     shown.chain(more).collect()
 }
 
-/// The lines about what is odd and no loss, each kind under its heading.
+/// Lines about the findings that are no losses, each kind under its heading.
 #[must_use]
 pub fn oddities(names: &Names<'_>, summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();

@@ -27,7 +27,7 @@ pub fn print(answer: &RegionsAnswer, out: &mut Output) -> Result<(), Failure> {
         return Ok(());
     }
     print_table(out, table(summary, times, *regions_self, &names))?;
-    print_more(out, *omitted, "--limit 0")?;
+    print_more(out, *omitted, "--top 0")?;
     let with_outliers = || summary.regions.iter().filter(|region| !region.outliers.is_empty());
     if with_outliers().next().is_some() {
         writeln!(out, "\n{}", out.bold("The longest of each"))?;
@@ -90,7 +90,7 @@ pub fn table(
     ]);
     let times = by_site(times);
     for region in &summary.regions {
-        // Of regions that have not ended there is no duration.
+        // A region that has not ended has no duration.
         let time = |time| if region.count > 0 { units::time(time) } else { "-".to_owned() };
         let own = times.get(&region.site);
         let part = |time: fn(&RegionTimes) -> Nanos| match own.map(|times| time(times)) {

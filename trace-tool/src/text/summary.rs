@@ -3,15 +3,16 @@
 use std::io::Write;
 
 use trace_analysis::counters::CounterSummary;
+use trace_analysis::explain::TopWaits;
 use trace_analysis::futures::FutureSummary;
-use trace_analysis::life::{Lives, WaitGroup};
+use trace_analysis::life::Lives;
 use trace_export::label::escape;
 use trace_format::time::Nanos;
 
 use super::table::{Column, Table};
 use super::{
-    FINDINGS_SHOWN, blocked, facilities_off, oddities, print_late, print_more, print_table,
-    regions, standstills, tasks, threads,
+    FINDINGS_SHOWN, async_tasks, blocked, facilities_off, oddities, print_late, print_more,
+    print_table, regions, standstills, tasks, threads,
 };
 use crate::answer::summary::SummaryAnswer;
 use crate::error::Failure;
@@ -52,7 +53,7 @@ pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was traced, and what is missing.
+/// Prints what was traced, and what is missing.
 fn print_head(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
     out.write_all(head(answer, out.width).as_bytes())?;
     for (line, further) in answer.subject.missing.lines(FINDINGS_SHOWN - 1) {
@@ -105,7 +106,7 @@ fn print_threads(
     more(out, answer.omitted.threads, ("thread", "threads"), "threads")
 }
 
-/// What threads did with their time, and what held them up the most.
+/// Prints what threads did with their time, and what held them up most.
 fn print_lives(
     answer: &SummaryAnswer,
     lives: &Lives,
@@ -121,16 +122,30 @@ fn print_lives(
     if !cpus.is_empty() {
         out.wrapped(&cpus, 2)?;
     }
-    let is_much =
-        |group: &&WaitGroup| group.total.0.saturating_mul(TOP_WAIT_PART) >= answer.subject.wall().0;
-    if let Some(group) = answer.top_wait.as_ref().filter(is_much) {
-        let time = units::time(group.total);
-        let count = units::plural(group.count, "wait", "waits");
-        let subject = blocked::subject(group, labels);
-        out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
-        writeln!(out, "  more: {}", answer.subject.reading.more("blocked"))?;
-    }
+    print_top_wait(answer, labels, out)?;
     Ok(print_late(out, lives.waits.late, lives.waits.late_holders)?)
+}
+
+/// What held the program up the most, be that threads or async tasks.
+fn print_top_wait(
+    answer: &SummaryAnswer,
+    labels: Labels<'_>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let TopWaits { threads, tasks, is_of_tasks } = &answer.top_waits;
+    let of_tasks = tasks.as_ref().filter(|_| *is_of_tasks).map(|group| {
+        let subject = async_tasks::wait_subject(group, labels);
+        (group.total, group.count, subject, "async")
+    });
+    let of_threads = threads.as_ref().filter(|_| !*is_of_tasks);
+    let of_threads = of_threads
+        .map(|group| (group.total, group.count, blocked::subject(group, labels), "blocked"));
+    let is_much = |total: Nanos| total.0.saturating_mul(TOP_WAIT_PART) >= answer.subject.wall().0;
+    let top = of_tasks.or(of_threads).filter(|(total, ..)| is_much(*total));
+    let Some((total, count, subject, verb)) = top else { return Ok(()) };
+    let (time, count) = (units::time(total), units::plural(count, "wait", "waits"));
+    out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
+    Ok(writeln!(out, "  more: {}", answer.subject.reading.more(verb))?)
 }
 
 /// Tasks, futures and counters.
@@ -155,7 +170,7 @@ fn print_annotations(
     }
     if !summary.counters.is_empty() {
         section(out, "Counters", counters(&summary.counters, names))?;
-        print_more(out, answer.omitted.counters, "--limit 0")?;
+        print_more(out, answer.omitted.counters, "--top 0")?;
     }
     Ok(())
 }
@@ -240,7 +255,7 @@ fn more(
 ) -> Result<(), Failure> {
     if omitted > 0 {
         let count = units::plural(omitted as u64, one, many);
-        writeln!(out, "… and {count}: --limit 0, or exectrace {verb}")?;
+        writeln!(out, "… and {count}: --top 0, or exectrace {verb}")?;
     }
     Ok(())
 }
@@ -277,7 +292,7 @@ fn futures(futures: &[FutureSummary], names: &Names<'_>) -> Table {
             units::count(future.dropped),
             units::count(future.panicked),
             units::count(future.unfinished),
-            names.place(future.site),
+            names.place_beside(future.site),
         ]);
     }
     let table = table.without_empty("where", "");

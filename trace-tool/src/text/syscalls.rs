@@ -26,19 +26,19 @@ const ERRORS_SHOWN: usize = 2;
 /// If it can't be written.
 pub fn print(answer: &SyscallsAnswer, with_stacks: bool, out: &mut Output) -> Result<(), Failure> {
     let calls = &answer.calls;
-    if calls.count == 0 {
-        match calls.open {
-            0 => say(&why_nothing(&answer.subject, "no calls here", facility::OS)),
-            1 => say("no call ended here; 1 was open"),
-            open => say(&format!("no call ended here; {} were open", units::count(open))),
-        }
+    if calls.count == 0 && calls.open == 0 {
+        say(&why_nothing(&answer.subject, "no calls here", facility::OS));
         return Ok(());
     }
     let names = answer.subject.names();
     let labels = answer.subject.labels(&names);
     let count = units::plural(calls.count, "call", "calls");
+    let open = match calls.open {
+        0 => String::new(),
+        open => format!(" and {} that had not ended", units::count(open)),
+    };
     let of = if answer.subject.reading.threads.is_all() { ", of all threads" } else { "" };
-    let title = format!("{count}, {} in them{of}", units::time(calls.total));
+    let title = format!("{count}{open}, {} in them{of}", units::time(calls.total));
     writeln!(out, "{}", out.bold(&title))?;
     let (groups, omitted) = answer.groups();
     print_table(out, table(groups, labels))?;
@@ -52,12 +52,13 @@ pub fn print(answer: &SyscallsAnswer, with_stacks: bool, out: &mut Output) -> Re
     print_longest(answer, labels, with_stacks, out)
 }
 
-/// A row for each group. `MB/s` is of the time in the calls.
+/// A row for each group. The rate is of the time in the calls.
 #[must_use]
 pub fn table(groups: &[CallGroup], labels: Labels<'_>) -> Table {
     let mut table = Table::new(&[
         Column::Name("call"),
         Column::Number("count"),
+        Column::Optional("open", 0),
         Column::Number("total"),
         Column::Optional("off CPU", 1),
         Column::Optional("p50", 4),
@@ -76,18 +77,20 @@ pub fn table(groups: &[CallGroup], labels: Labels<'_>) -> Table {
         table.row([
             subject(group, labels),
             units::count(group.count),
+            units::count(group.open),
             units::time(group.total),
             off_cpu,
-            units::time(group.quantiles.p50),
-            units::time(group.quantiles.p99),
-            units::time(group.quantiles.max),
+            units::time_of(group.count, group.quantiles.p50),
+            units::time_of(group.count, group.quantiles.p99),
+            units::time_of(group.count, group.quantiles.max),
             bytes,
             rate(group.bytes, group.total).unwrap_or_else(nothing),
             tiny,
             errors(group),
         ]);
     }
-    let table = table.without_empty("off CPU", "-").without_empty("bytes", "-");
+    let table = table.without_empty("open", "0").without_empty("off CPU", "-");
+    let table = table.without_empty("bytes", "-");
     table.without_empty("rate", "-").without_empty("tiny", "-").without_empty("errors", "")
 }
 

@@ -1,8 +1,9 @@
 //! Tables that fit the terminal: what does not fit is left out by importance, names are shortened.
 //!
-//! With a width, columns that may be left out go first, the least important one before the others;
-//! then the one column of names is shortened from the left, because the right end of a path says
-//! most. Without a width (the output is no terminal) everything is printed whole.
+//! With a width, columns that may be left out go first, the least important one before the others,
+//! and a `…` behind the titles says so; then the one column of names is shortened from the left,
+//! because the right end of a path says most. Without a width (the output is no terminal)
+//! everything is printed whole.
 
 use comfy_table::{CellAlignment, ContentArrangement};
 use unicode_width::UnicodeWidthStr;
@@ -11,6 +12,8 @@ use unicode_width::UnicodeWidthStr;
 const NAME_WIDTH_MIN: usize = 20;
 /// Between two columns.
 const GAP: usize = 2;
+/// Behind the titles if there are more columns than fit.
+const MORE: &str = "…";
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +61,15 @@ impl Column {
 pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
+    /// Whether columns were left out that did not fit.
+    is_cut: bool,
 }
 
 impl Table {
     /// A table without rows.
     #[must_use]
     pub fn new(columns: &[Column]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+        Self { columns: columns.to_vec(), rows: Vec::new(), is_cut: false }
     }
 
     /// Adds a row: a cell for each column.
@@ -110,22 +115,28 @@ impl Table {
             column.set_padding((0, GAP as u16));
             column.set_cell_alignment(kind.alignment());
         }
-        let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        let mut lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        if let Some(titles) = lines.first_mut().filter(|_| self.is_cut) {
+            titles.push_str(&format!("{:GAP$}{MORE}", ""));
+        }
         lines.join("\n") + "\n"
     }
 
     fn fit(&mut self, width: usize) {
-        let name = self.columns.iter().position(|column| matches!(column, Column::Name(_)));
         loop {
+            // Where it is changes when a column in front of it goes.
+            let name = self.columns.iter().position(|column| matches!(column, Column::Name(_)));
             let widths: Vec<_> = (0..self.columns.len()).map(|at| self.width(at)).collect();
             let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-            let Some(over) = all.checked_sub(width).filter(|over| *over > 0) else { return };
+            let room = if self.is_cut { width.saturating_sub(GAP + MORE.width()) } else { width };
+            let Some(over) = all.checked_sub(room).filter(|over| *over > 0) else { return };
             let name_width = name.map_or(0, |at| widths[at]);
             let spare = name_width.saturating_sub(NAME_WIDTH_MIN);
             let least = self.columns.iter().enumerate().min_by_key(|(_, c)| c.importance());
             match least {
                 Some((at, column)) if over > spare && column.importance() < u8::MAX => {
                     self.remove(at);
+                    self.is_cut = true;
                 }
                 _ => {
                     let Some(name) = name else { return };
@@ -193,6 +204,27 @@ mod tests {
             assert!(widest <= Some(width), "{widest:?} in {width}:\n{text}");
             assert!(text.contains("1,234"), "counts are never left out");
             assert!(text.contains("where") <= text.contains("p90"), "in {width}:\n{text}");
+            let is_said = text.lines().next().is_some_and(|titles| titles.ends_with("  …"));
+            assert_eq!(is_said, !text.contains("where"), "in {width}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn columns_in_front_of_the_name_may_go_and_the_name_is_still_what_is_shortened() {
+        for width in 40..90 {
+            let mut table = Table::new(&[
+                Column::Number("waited"),
+                Column::Optional("p50", 2),
+                Column::Optional("p99", 1),
+                Column::Name("function"),
+                Column::Text("for"),
+            ]);
+            let name = "app::index::builder::build_posting_lists";
+            table.row(["1.00 s", "10.0 ms", "20.0 ms", name, "mutex"].map(str::to_owned));
+            let text = table.render(Some(width));
+            let widest = text.lines().map(UnicodeWidthStr::width).max();
+            assert!(widest <= Some(width), "{widest:?} in {width}:\n{text}");
+            assert!(text.contains("1.00 s") && text.contains("posting_lists"), "{width}:\n{text}");
         }
     }
 

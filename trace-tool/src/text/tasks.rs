@@ -27,7 +27,7 @@ pub fn print(answer: &TasksAnswer, out: &mut Output) -> Result<(), Failure> {
         return Ok(());
     }
     print_table(out, table(&tasks.names))?;
-    print_more(out, answer.omitted, "--limit 0")?;
+    print_more(out, answer.omitted, "--top 0")?;
     if !tasks.slowest.is_empty() {
         writeln!(out, "\n{}", out.bold("The slowest"))?;
         for tree in &tasks.slowest {
@@ -54,7 +54,7 @@ pub fn table(names: &[TaskSummary]) -> Table {
         Column::Number("open"),
     ]);
     for task in names {
-        // Of tasks that have not ended there is no latency.
+        // A task that has not ended has no latency.
         let time = |time| if task.count > 0 { units::time(time) } else { "-".to_owned() };
         table.row([
             escape::plain(&task.name, 120),
@@ -72,7 +72,7 @@ pub fn table(names: &[TaskSummary]) -> Table {
     table.without_empty("open", "0")
 }
 
-/// One task on a line, its sub-tasks below it.
+/// Prints one task on a line, and its sub-tasks below it.
 fn print_tree(tree: &TaskTree, front: &str, below: &str, out: &mut Output) -> Result<(), Failure> {
     let name = escape::plain(&tree.name, 80);
     let open = if tree.unfinished { " and still open" } else { "" };

@@ -20,11 +20,11 @@ use crate::output::Output;
 
 /// Maximum number of reasons for waiting that are named of each thread, if there is room.
 const REASONS_SHOWN: usize = 3;
-/// On a narrower terminal times are shown as parts of the life alone.
+/// On a narrower terminal times are shown only as parts of the thread's life.
 const TIMES_WIDTH_MIN: usize = 110;
 /// Maximum number of waits that never ended that are shown.
 const UNENDED_SHOWN: usize = 12;
-/// Maximum number of threads named of which the kernel counted more than events show.
+/// Maximum number of threads that are named because the kernel counted more than events show.
 const UNSEEN_SHOWN: usize = 3;
 /// Maximum number of CPUs whose use is shown one by one.
 const CPUS_SHOWN: usize = 8;
@@ -40,7 +40,7 @@ pub fn print(answer: &ThreadsAnswer, out: &mut Output) -> Result<(), Failure> {
         Some(lives) => print_lives(answer, lives, subject.labels(&names), out)?,
         None if !summary.threads.is_empty() => {
             print_table(out, table(&summary.threads, subject, &names))?;
-            print_more(out, answer.omitted, "--limit 0")?;
+            print_more(out, answer.omitted, "--top 0")?;
         }
         None => {}
     }
@@ -57,7 +57,7 @@ fn print_lives(
         return Ok(());
     }
     print_table(out, life_table(&lives.threads, labels, out.width))?;
-    print_more(out, answer.lives_omitted, "--limit 0")?;
+    print_more(out, answer.lives_omitted, "--top 0")?;
     let unended: Vec<_> = lives.unended.iter().filter(|it| it.stands_out(lives)).collect();
     if !unended.is_empty() {
         writeln!(out, "\n{}", out.bold("Still waiting when the trace stopped"))?;
@@ -82,7 +82,8 @@ fn print_lives(
     Ok(())
 }
 
-/// Where threads are that never came back: what a debugger would be asked of a stuck program.
+/// Prints where threads still waited at the end: what one would ask a debugger about a program that
+/// hangs.
 fn unended_table(unended: &[&Unended], labels: Labels<'_>) -> Table {
     let mut table = Table::new(&[
         Column::Name("thread"),
@@ -164,8 +165,8 @@ pub fn cpu_use(cpus: &CpuUse, subject: &Subject, names: &Names<'_>) -> String {
 }
 
 /// A row for each thread; its parts add up to its life. `running` is on a CPU in the program's own
-/// code, `in calls` on a CPU in the system, `ready` able to run and not on a CPU. `CPU time` is no
-/// part: where switches do not say when a thread ran, it says how long in all.
+/// code, `in calls` on a CPU in the system, `ready` able to run and not on a CPU. `CPU time` is not
+/// one of the parts: without switches it says how long the thread ran in all.
 #[must_use]
 pub fn life_table(threads: &[ThreadLife], labels: Labels<'_>, width: Option<usize>) -> Table {
     let mut table = Table::new(&[

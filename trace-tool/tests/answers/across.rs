@@ -27,17 +27,18 @@ struct Said {
     missing: Vec<(&'static str, Value)>,
 }
 
-const VERBS: [&str; 10] = [
-    "summary --limit 0",
+const VERBS: [&str; 11] = [
+    "summary --top 0",
     "threads",
     "blocked --by reason --top 0",
     "syscalls --top 0",
     "explain --top 0",
     "check",
-    "regions --limit 0",
-    "tasks --limit 0",
+    "regions --top 0",
+    "tasks --top 0",
     "async --top 0",
     "heap",
+    "tests --top 0",
 ];
 
 impl Said {
@@ -61,7 +62,7 @@ impl Said {
         let alike = VERBS.iter().zip(&answers);
         let alike = alike.filter(|(verb, _)| **verb != "heap" || !window.contains("--to"));
         let missing = alike.map(|(&verb, it)| (verb, it["missing"].clone())).collect();
-        let [summary, threads, blocked, syscalls, explain, _, regions, tasks, of_async, _] =
+        let [summary, threads, blocked, syscalls, explain, _, regions, tasks, of_async, _, _] =
             answers;
         let events = lines.lines().map(line).collect();
         let to = window.contains("--to").then(|| number(&summary["to_ns"]));

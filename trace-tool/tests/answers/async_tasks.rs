@@ -26,7 +26,7 @@ fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
             "5 times a ready task waited behind them: handler for 30.2 ms",
             "629 ms  handler waited for tokio mutex at app::handler (src/app.rs:88), 75 times",
             "held by writer (src/main.rs:20) up to 8.05 ms (task 11), released at app::writer",
-            "held across an await: 98.8% of that it waited for tokio timer at app::writer \
+            "held across an await: for 98.8% of 201 ms in all it waited for tokio timer at app::writer \
              (src/app.rs:66)",
             "541 ms  orphan (task 1) waits for tokio oneshot at app::orphan (src/app.rs:12): lost",
             "worker-1    202      4.4%   32.3%       0%        200 µs",

@@ -25,9 +25,9 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
             "up to 2 threads at once",
             "waited: worker-2 50.8%, worker-1 49.2%",
             "held by slow-poke: 97.4% of it",
-            "free for 0.1% of it, while who was woken had no CPU",
+            "free for 0.1% of it, while the thread that was woken had no CPU",
             "released at app::flush (src/main.rs:60)",
-            "meanwhile file sync 84.0%, running 14.5%, of its calls mostly fsync at app::flush",
+            "meanwhile, 475 ms in all: file sync 84.0%, running 14.5%, of its calls mostly fsync",
             "longest: worker-2 9.79 ms, from 0.000700000 s on, until worker-1 let go",
             "which held it since 0.010020000 s or longer",
             "file sync /var/lib/app/journal (fd 3)",
@@ -38,6 +38,21 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
     assert!(at("file sync") < at("join"), "a thread at rest holds nobody up");
     let stacks = bench().run("blocked FILE --stacks --top 1");
     check(&stacks, &["app::worker (src/main.rs:45)", "std::sys::sync::mutex", "more: --top 0"]);
+}
+
+#[test]
+fn what_is_in_no_recorded_call_is_one_line_below_the_lists() {
+    let line = "page faults, locks in the kernel, or system calls that libc did not make";
+    let lock = bench().run("blocked FILE --top 1");
+    check(&lock, &["\n\nOff a CPU outside of recorded calls: ", line]);
+    assert_eq!(lock.out.matches("outside of recorded calls").count(), 1, "{}", lock.out);
+    let thread = bench().run("blocked FILE --by thread --top 0");
+    check(&thread, &["\n\nOff a CPU outside of recorded calls: ", "worker-1 ", line]);
+    let sums = json(&bench().run("blocked FILE --json"))["waits"]["sums"]["by_reason"].clone();
+    let kinds = ["held_up", "at_rest", "outside"].map(|kind| sums[kind]["count"].as_u64());
+    assert!(kinds.iter().all(|count| *count > Some(0)), "{sums}");
+    // Though it is more than any other wait that holds a thread up.
+    check(&bench().run("summary FILE"), &["Top wait: 964 ms in 100 waits, mutex"]);
 }
 
 #[test]
@@ -344,7 +359,7 @@ fn events_show_calls_cpus_and_with_stacks_where() {
         ],
     );
     assert!(!text.out.contains("app::"), "names are not looked up unasked");
-    let stacks = bench.run("events FILE --stacks --limit 3");
+    let stacks = bench.run("events FILE --stacks --top 3");
     check(&stacks, &["app::main (src/main.rs:70)"]);
     let failed = bench.run("events FILE --grep EIO");
     check(&failed, &["fsync /var/lib/app/journal (fd 3) failed: EIO  8.00 ms"]);
@@ -502,8 +517,9 @@ fn absurd() -> Vec<u8> {
 fn absurd_numbers_and_names_do_no_harm() {
     let bench = Bench::new(&absurd());
     let file = bench.path("a.trace");
-    let verbs =
-        ["threads", "blocked", "syscalls", "heap", "explain", "summary", "check", "regions"];
+    let verbs = [
+        "threads", "blocked", "syscalls", "heap", "explain", "summary", "check", "regions", "tests",
+    ];
     for verb in verbs.into_iter().chain(["events --stacks", "export --format perfetto -o -"]) {
         for json in ["", " --json"] {
             if !json.is_empty() && verb.starts_with("export") {

@@ -16,9 +16,9 @@ use trace_format::time::Ticks;
 use trace_format::value::Values;
 
 /// All verbs that read events.
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "summary", "explain", "events", "check", "regions", "tasks", "threads", "blocked", "syscalls",
-    "async", "heap",
+    "async", "heap", "tests",
 ];
 
 fn made(name: &str) -> Bench {
@@ -249,6 +249,40 @@ fn wakes_at_a_lock_take_the_same_time_however_many_wait_for_it() {
     // What each waiter did, looked at for each wake, would be four hundred million looks through
     // its history.
     end_soon(&bench, &["blocked"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn to_hand_a_lock_over_takes_the_same_time_however_many_wait_for_it() {
+    let (waiters, times) = (8_000_u32, 60_000_u64);
+    let mut trace = begun();
+    trace.stack(1, &[0x100]);
+    trace.symbol(0x100, &[("std::sys::sync::mutex::futex::Mutex::lock_contended", "", 0)]);
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    let wait = open_call(CallId::FUTEX_WAIT, 1, 1);
+    for thread in 2..waiters {
+        trace.thread(thread, "");
+        trace.begin_call(thread, wait, 10);
+    }
+    // Who has waited longest gets the lock from the one before, which waits again.
+    let mut threads = (1..waiters).cycle();
+    let mut holder = threads.next().expect("there are threads");
+    for at in (1..times).map(|at| at * 100) {
+        trace.call(holder, open_call(CallId::FUTEX_WAKE, 1, 0), at, 1, 1);
+        let next = threads.next().expect("there are threads");
+        trace.end_call(next, at + 10, 0);
+        trace.begin_call(holder, wait, at + 20);
+        holder = next;
+    }
+    let bench = Bench::new(&trace.stop(times * 100));
+    // What each waiter did, looked at for each time, would be half a thousand million looks.
+    end_soon(&bench, &["blocked"]);
+    let answer = json(&bench.run("blocked FILE --json"));
+    let lock = &answer["waits"]["by_lock"][0];
+    assert_eq!(lock["reason"], "mutex", "{answer:#}");
+    let caused = lock["holders"].as_array().expect("a list").iter();
+    let caused: u64 = caused.filter_map(|it| it["caused_ns"].as_u64()).sum();
+    assert!(caused > 0 && Some(caused) <= lock["total_ns"].as_u64(), "{lock:#}");
 }
 
 #[test]

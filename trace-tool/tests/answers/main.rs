@@ -18,6 +18,7 @@
 //! - `groups`: what commands put together: waits and calls that are one group, and how many are in
 //!   it.
 //! - `heap`: what `exectrace heap` says of a program whose allocations are known.
+//! - `libtest`: what each test of a test program did, without annotations.
 //! - `life`: what the commands say of the program's own life, on a trace whose every time is known.
 //! - `lines`: lines of `events`: ends that were lost have lines, tasks have the names that other
 //!   commands give them, and only threads that were asked for are shown.
@@ -48,6 +49,7 @@ mod full_tables;
 mod futures;
 mod groups;
 mod heap;
+mod libtest;
 mod life;
 mod lines;
 #[path = "../../../trace-analysis/tests/common/machine.rs"]

@@ -13,7 +13,7 @@ use trace_format::text::from_text;
 use trace_format::time::Ticks;
 
 /// All commands that read a trace, as they are called.
-const LINES: [&str; 17] = [
+const LINES: [&str; 18] = [
     "check FILE",
     "summary FILE",
     "summary FILE --json",
@@ -26,6 +26,7 @@ const LINES: [&str; 17] = [
     "async FILE",
     "syscalls FILE",
     "heap FILE",
+    "tests FILE",
     "profile FILE --kind block -o out.pb.gz",
     "profile FILE --kind heap -o out.pb.gz",
     "symbolize FILE -o out.trace",
@@ -34,9 +35,9 @@ const LINES: [&str; 17] = [
 ];
 
 /// Commands that answer with one JSON object.
-const JSON: [&str; 10] = [
+const JSON: [&str; 11] = [
     "summary", "explain", "check", "regions", "tasks", "threads", "blocked", "async", "syscalls",
-    "heap",
+    "heap", "tests",
 ];
 
 /// Beginnings of the lines about losses.
@@ -74,6 +75,9 @@ fn check(trace: &[u8], headings: &[&str]) {
     for line in LINES {
         let run = bench.run(line);
         assert_eq!(losses(&run), said, "{line}: {}{}", run.out, run.err);
+        // A profile of nothing is not written, which is another exit code.
+        let is_nothing = line.starts_with("profile") && run.err.contains("nothing of this kind");
+        let code = if is_nothing { Some(2) } else { code };
         assert_eq!(run.code, code, "{line}: {}{}", run.out, run.err);
     }
     for verb in JSON {
@@ -155,7 +159,7 @@ fn dropped_events_are_missing_from_every_answer() {
 }
 
 /// Commands that can be asked about one thread.
-const OF_A_THREAD: [&str; 12] = [
+const OF_A_THREAD: [&str; 13] = [
     "check FILE",
     "summary FILE",
     "summary FILE --json",
@@ -167,6 +171,7 @@ const OF_A_THREAD: [&str; 12] = [
     "blocked FILE",
     "async FILE",
     "syscalls FILE",
+    "tests FILE",
     "profile FILE --kind block -o out.pb.gz",
 ];
 
@@ -185,7 +190,8 @@ fn what_other_threads_lack_is_missing_from_an_answer_about_one() {
         for line in OF_A_THREAD {
             let run = bench.run(&format!("{line} --thread main"));
             assert_eq!(losses(&run), said, "{line}: {}{}", run.out, run.err);
-            assert_eq!(run.code, Some(1), "{line}: {}{}", run.out, run.err);
+            let code = if line.starts_with("profile") { 2 } else { 1 };
+            assert_eq!(run.code, Some(code), "{line}: {}{}", run.out, run.err);
         }
         let answer = bench.run("threads FILE --thread main --json").out;
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
@@ -294,9 +300,9 @@ fn events_up_to_a_limit_lack_only_what_lies_before_it() {
     let (from, to) = (Ticks(600_000), Ticks(700_000));
     trace.event(1, 700_000, EventKind::Dropped { events: 40, ends: 0, from, to });
     let bench = Bench::new(&trace.stop(1_000_000));
-    let run = bench.run("events FILE --limit 2");
+    let run = bench.run("events FILE --top 2");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
-    let run = bench.run("events FILE --limit 100");
+    let run = bench.run("events FILE --top 100");
     assert_eq!(run.code, Some(1), "all lines are fewer: {}", run.err);
     assert!(run.err.contains("DROPPED"), "{}", run.err);
 }

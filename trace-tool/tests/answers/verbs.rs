@@ -75,7 +75,7 @@ fn events_are_in_the_order_of_time_and_indented() {
     );
     check(
         &Bench::new(&request()),
-        "events FILE --grep parse --limit 2 --thread worker",
+        "events FILE --grep parse --top 2 --thread worker",
         "
   0.000030000  worker      work::parse(n=0)  1.00 µs
   0.000040000  worker      work::parse(n=1)  1.10 µs
@@ -100,7 +100,7 @@ request #1  398 µs, worked 300 µs in 1 run, at 0.000002000 s
 
 #[test]
 fn regions_show_the_longest_with_arguments_and_results() {
-    let run = Bench::new(&request()).run("regions FILE --outliers 1");
+    let run = Bench::new(&request()).run("regions FILE --longest 1");
     let load =
         r#"    280 µs at 0.000020000 s on worker  (id=7, path="/tmp/a b") failed: "no such file""#;
     assert!(run.out.contains(load), "{}", run.out);
@@ -116,10 +116,10 @@ fn check_says_fine() {
 
 #[test]
 fn a_limit_is_kept_and_said() {
-    let run = Bench::new(&long()).run("summary FILE --limit 3");
-    assert!(run.out.contains("… and 7 call sites: --limit 0"), "{}", run.out);
+    let run = Bench::new(&long()).run("summary FILE --top 3");
+    assert!(run.out.contains("… and 7 call sites: --top 0"), "{}", run.out);
     assert_eq!(run.out.matches("function_number").count(), 3);
-    let run = Bench::new(&long()).run("regions FILE --outliers 0 --sort name");
+    let run = Bench::new(&long()).run("regions FILE --longest 0 --sort name");
     let names: Vec<_> = run.out.lines().skip(1).map(|line| line.split(' ').next()).collect();
     assert!(names.is_sorted() && names.len() == 10, "{names:?}");
 }

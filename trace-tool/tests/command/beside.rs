@@ -3,8 +3,12 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use crate::common::{Bench, Run, request_builder};
+use crate::common::{Bench, Run, check, request, request_builder};
+use trace_format::batch::Compression;
+use trace_format::definition::ResourceKind;
+use trace_format::id::CallId;
 use trace_format::live::{Header, PAGE_BYTES};
+use trace_format::testgen::{TraceBuilder, open_call};
 use trace_tool::source::beside::part_before;
 
 /// A trace whose process was killed; the process's number is 1.
@@ -84,4 +88,41 @@ fn a_part_under_two_names_is_read_once_and_that_is_said() {
     assert_eq!(part_before(&bench.path("a.trace")), None, "it is not before itself");
     std::fs::write(bench.path("a.000000.trace"), "").expect("it can be written");
     assert_eq!(part_before(&bench.path("a.trace")), Some(bench.path("a.000000.trace")));
+}
+
+/// Process 1 waits for the processes 1235 and 1236, of which it has started the first.
+fn parent() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.thread(1, "main");
+    trace.resource(1, ResourceKind::Process, 1236, "");
+    trace.call(1, open_call(CallId::POSIX_SPAWN, 0, 0), 1_000, 1_000, 1235);
+    trace.call(1, open_call(CallId::WAIT4, 0, 0), 10_000, 400_000_000, 1235);
+    trace.call(1, open_call(CallId::WAIT4, 1, 0), 500_000_000, 400_000_000, 1236);
+    trace.stop(1_000_000_000)
+}
+
+#[test]
+fn traces_of_child_processes_are_named() {
+    let bench = Bench::new(&parent());
+    let advice = "with %p in the name, as in EXECTRACE=out.%p.trace, each process that has";
+    check(&bench.run("explain FILE"), &["in this trace\n", advice]);
+    let own = bench.path("out.1.trace");
+    std::fs::copy(bench.path("a.trace"), &own).expect("it can be copied");
+    check(&bench.run("explain out.1.trace"), &["no trace of theirs lies beside this one: "]);
+    // One of a stranger, one that is no trace, and one that is older.
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(bench.path(name), bytes).expect("it can be written");
+    };
+    write("out.77.trace", &request());
+    write("out.1236.trace", b"mine, and longer than the header of a trace is");
+    write("child-1235-old.trace", &request());
+    let old = std::fs::File::open(bench.path("child-1235-old.trace")).expect("it is there");
+    let before = std::time::UNIX_EPOCH - std::time::Duration::from_secs(1);
+    old.set_modified(before).expect("it is ours");
+    check(&bench.run("explain out.1.trace"), &["no trace of theirs lies beside this one: "]);
+    write("out.1235.trace", &request());
+    write("other-1236.trace", &request());
+    let named = "their own traces lie beside this one: other-1236.trace, out.1235.trace\n";
+    check(&bench.run("explain out.1.trace"), &[named]);
 }

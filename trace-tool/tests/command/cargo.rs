@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
+use serde_json::Value;
+
 /// Made once, for the tests of this file run at the same time.
 static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(workspace);
 
@@ -98,10 +100,10 @@ fn command(line: &str, variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Where each of these stands in the ranking of tasks, which has them all in this order.
+/// Where each of these stands in the ranking of tests, which has them all in this order.
 #[track_caller]
 fn check_order(run: &Run, names: &[&str]) {
-    let (_, ranking) = run.out.split_once("Tasks, the longest first").expect("tests are ranked");
+    let (_, ranking) = run.out.split_once("Tests, the longest first").expect("tests are ranked");
     let places: Vec<_> = names.iter().map(|name| ranking.find(name)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}\n{}", run.out);
 }
@@ -110,20 +112,38 @@ fn check_order(run: &Run, names: &[&str]) {
 fn tests_of_all_processes_are_ranked_by_time() {
     let run = run("test -p library --lib --test more", &[]);
     assert_eq!(run.code, Some(0), "{}\n{}", run.out, run.err);
-    let names = ["library::tests::takes_long", "more::takes_some_time", "tests::takes_no_time"];
+    let names = [
+        "library::tests::takes_long",
+        "library::tests::has_no_annotation",
+        "more::takes_some_time",
+        "library::tests::takes_no_time",
+    ];
     check_order(&run, &names);
+    assert!(!run.out.contains("Tasks, "), "each has one row: {}", run.out);
     assert!(run.out.contains("2 processes"), "{}", run.out);
 }
 
 #[test]
-fn a_test_that_sleeps_is_blocked_where_calls_are_recorded() {
-    let run = run("--record os test -p library --lib", &[]);
+fn tests_say_to_programs_what_they_waited_for_and_where() {
+    let run = run("--json test -p library --lib", &[]);
     assert_eq!(run.code, Some(0), "{}\n{}", run.out, run.err);
-    check_order(&run, &["blocked", "library::tests::takes_long"]);
-    let is_it = |line: &&str| line.starts_with("library::tests::takes_long");
-    let row = run.out.lines().find(is_it).expect("it was found just now");
-    let blocked: Vec<_> = row.split_whitespace().rev().take(2).collect();
-    assert!(blocked[0] == "ms" && blocked[1].parse::<f64>().is_ok_and(|it| it > 299.0), "{row}");
+    let ranking: Value = serde_json::from_str(&run.out).expect("JSON and nothing else");
+    assert!(run.err.contains("test tests::takes_long ... ok"), "cargo's words: {}", run.err);
+    let tests = ranking["tests"].as_array().expect("a list");
+    for (name, reason, nanos, threads) in [
+        ("library::tests::takes_long", "sleep", 300_000_000, 0),
+        ("library::tests::has_no_annotation", "join", 0, 1),
+    ] {
+        let test = tests.iter().find(|test| test["name"] == name).expect("it is ranked");
+        let wait = &test["waits"][0];
+        assert_eq!((&wait["reason"], &test["made_threads"]), (&reason.into(), &threads.into()));
+        assert!(wait["total_ns"].as_u64() > Some(nanos), "{test:#}");
+        assert!(test["wall_ns"].as_u64() >= wait["total_ns"].as_u64(), "{test:#}");
+        assert!(test["cpu_ns"].as_u64() > Some(0), "the kernel counted: {test:#}");
+        let file = wait["place"]["file"].as_str().expect("the place of the wait");
+        assert!(file.ends_with("library/src/lib.rs"), "{file}");
+    }
+    assert_eq!(ranking["tasks"].as_array().map(Vec::len), Some(0), "they are tests: {ranking:#}");
 }
 
 #[test]
@@ -147,10 +167,10 @@ fn names_of_what_ran_are_kept_by_build_id_for_when_it_is_built_anew() {
 
 #[test]
 fn a_failing_test_is_ranked_as_well_and_the_exit_code_is_cargos() {
-    let line = "--limit 1 test -p library --lib -- --test-threads=1";
+    let line = "--top 1 test -p library --lib -- --test-threads=1";
     let run = run(line, &[("FIXTURE_FAILS", "1")]);
     assert_eq!(run.code, Some(101), "{}\n{}", run.out, run.err);
-    check_order(&run, &["library::tests::takes_long", "… and 1 more"]);
+    check_order(&run, &["library::tests::takes_long", "… and 2 more"]);
     assert!(!run.out.contains("processes"), "one process needs no table: {}", run.out);
 }
 
@@ -226,7 +246,7 @@ fn wrong_use_is_one_line_and_exit_2() {
         ("", "a command of cargo's is needed"),
         ("build", "can't trace `cargo build`"),
         ("nextest list", "can't trace `cargo nextest list`"),
-        ("--limit many test", "many"),
+        ("--top many test", "many"),
         ("test -p nobody", "no package"),
         ("test --manifest-path nowhere/Cargo.toml", "nowhere"),
     ];

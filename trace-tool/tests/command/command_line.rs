@@ -21,7 +21,7 @@ fn every_wrong_command_line_is_one_line_and_exit_2() {
     check_refused(&bench, "", "a command is needed");
     check_refused(&bench, "sumary FILE", "sumary");
     check_refused(&bench, "summary", "<FILE>");
-    check_refused(&bench, "summary FILE --limit many", "many");
+    check_refused(&bench, "summary FILE --top many", "many");
     check_refused(&bench, "summary FILE --from 5", "a time has a unit");
     check_refused(&bench, "summary FILE --from -5s", "-5");
     check_refused(&bench, "summary FILE --from 2ms --to 1ms", "--from must be before --to");
@@ -32,6 +32,79 @@ fn every_wrong_command_line_is_one_line_and_exit_2() {
     check_refused(&bench, "export --format svg FILE -o x", "svg");
     check_refused(&bench, "export --format perfetto FILE -o FILE", "overwrite");
     check_refused(&bench, "export --format perfetto FILE -o no/such/folder", "no/such/folder");
+}
+
+#[test]
+fn a_mistyped_word_has_a_suggestion() {
+    let bench = Bench::new(&request());
+    for (line, meant) in [
+        ("sumary FILE", "summary"),
+        ("thread FILE", "threads"),
+        ("summary FILE --therad main", "--thread"),
+        ("FILE --jsn", "--json"),
+        ("syscalls FILE --sort totl", "total"),
+        ("profile FILE --kind blck", "block"),
+    ] {
+        check_refused(&bench, line, &format!("; did you mean '{meant}'? (see exectrace --help)"));
+    }
+    let run = bench.run("zzz");
+    assert!(!run.err.contains("did you mean"), "no word is like it: {}", run.err);
+}
+
+#[test]
+fn a_file_alone_is_summed_up() {
+    let bench = Bench::new(&request());
+    for options in ["", " --top 1", " --json --from 10us"] {
+        let (alone, with_verb) =
+            (bench.run(&format!("FILE{options}")), bench.run(&format!("summary FILE{options}")));
+        assert_eq!((alone.out, alone.err), (with_verb.out, with_verb.err), "{options}");
+        assert_eq!(alone.code, Some(0));
+    }
+    assert_eq!(bench.run("a.trace").code, Some(0));
+    check_refused(&bench, "missing.trace", "missing.trace: No such file");
+    check_refused(&bench, ".", "is a folder");
+}
+
+#[test]
+fn older_names_of_options_still_do_and_help_has_one_for_each_meaning() {
+    let bench = Bench::new(&long());
+    for (verb, older, name) in [
+        ("summary", "--limit 2", "--top 2"),
+        ("regions", "--limit 2 --outliers 1", "--top 2 --longest 1"),
+        ("tasks", "--limit 1 --trees 1", "--top 1 --longest 1"),
+        ("threads", "--limit 1", "--top 1"),
+        ("events", "--limit 9", "--top 9"),
+    ] {
+        let by = |options: &str| bench.run(&format!("{verb} FILE {options}"));
+        let (one, other) = (by(older), by(name));
+        assert_eq!((one.code, &one.out), (Some(0), &other.out), "{verb}: {}", one.err);
+        let all = by("");
+        assert_ne!(all.out, other.out, "{verb}: the option does something");
+    }
+    for verb in verbs(&bench) {
+        let help = bench.run(&format!("{verb} --help")).out;
+        for older in ["--limit", "--outliers", "--trees", "--out "] {
+            assert!(!help.contains(older), "{verb}: {older}");
+        }
+    }
+}
+
+#[test]
+fn help_fits_80_columns() {
+    let bench = Bench::new(&request());
+    let check = |name: &str, help: &str| {
+        let widest = help.lines().max_by_key(|line| line.chars().count()).expect("some lines");
+        assert!(widest.chars().count() <= 80, "{name}: {widest}");
+    };
+    for short in ["-h", "--help"] {
+        check("exectrace", &bench.run(short).out);
+        for verb in verbs(&bench) {
+            check(&verb, &bench.run(&format!("{verb} {short}")).out);
+        }
+        let mut of_cargo = std::process::Command::new(env!("CARGO_BIN_EXE_cargo-exectrace"));
+        let output = of_cargo.arg(short).output().expect("it runs");
+        check("cargo exectrace", &String::from_utf8(output.stdout).expect("text"));
+    }
 }
 
 #[test]
@@ -153,7 +226,7 @@ fn bash_itself_completes_commands_and_options() {
 fn there_is_a_manual_page_for_each_command() {
     let bench = Bench::new(&request());
     let folder = bench.path("man/man1");
-    let run = bench.run("man --out man/man1");
+    let run = bench.run("man --output man/man1");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     let verbs = verbs(&bench);
     let count = verbs.len() + 2;
@@ -168,7 +241,7 @@ fn there_is_a_manual_page_for_each_command() {
         assert!(read(&format!("exectrace-{verb}.1")).contains(&format!("exectrace\\-{verb}")));
     }
     assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), count);
-    check_refused(&bench, "man --out a.trace", "a.trace");
+    check_refused(&bench, "man --output a.trace", "a.trace");
 }
 
 /// The commands, as help lists them; without `help`, which is clap's.
@@ -192,6 +265,20 @@ fn help(program: &str, name: &str, arguments: &[&str]) -> String {
     let output = command.arg0(name).args(arguments).arg("--help").output().expect("it runs");
     assert_eq!(output.status.code(), Some(0));
     String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn several_traces_are_refused_with_what_to_do() {
+    let bench = Bench::new(&request());
+    std::fs::copy(bench.path("a.trace"), bench.path("b.trace")).expect("it can be copied");
+    for verb in ["explain", "summary", "export --format perfetto -o out"] {
+        let run = bench.run(&format!("{verb} a.trace b.trace"));
+        let said =
+            "exectrace: b.trace is a second trace, and a command reads one: run it for each\n";
+        assert_eq!((run.code, run.err.as_str()), (Some(2), said), "{verb}");
+    }
+    let missing = bench.run("explain a.trace c.trace");
+    assert!(missing.err.contains("unexpected argument 'c.trace'"), "{}", missing.err);
 }
 
 #[cfg(unix)]

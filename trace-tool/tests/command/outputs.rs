@@ -6,10 +6,19 @@ use std::fs::{self, File};
 
 use crate::common::{Bench, request, request_builder};
 use trace_format::flight;
+use trace_format::id::CallId;
+use trace_format::testgen::open_call;
+
+/// A trace of which every file can be made: a thread sleeps in it.
+fn with_a_wait() -> Vec<u8> {
+    let mut trace = request_builder();
+    trace.call(1, open_call(CallId::NANOSLEEP, 0, 0), 600_000, 100_000, 0);
+    trace.stop(1_000_000)
+}
 
 #[test]
 fn another_name_of_the_trace_or_of_its_memory_is_no_output() {
-    let trace = request();
+    let trace = with_a_wait();
     let bench = Bench::new(&trace);
     fs::hard_link(bench.path("a.trace"), bench.path("b.trace")).expect("a link");
     fs::write(bench.path("a.trace.live"), "memory").expect("it can be written");
@@ -27,6 +36,28 @@ fn another_name_of_the_trace_or_of_its_memory_is_no_output() {
         let run = bench.run(&format!("{verb} FILE -o elsewhere"));
         assert_eq!(run.code, Some(0), "{verb}: {}{}", run.out, run.err);
     }
+}
+
+#[test]
+fn a_file_without_a_name_is_named_by_the_trace_and_the_command_says_where_it_is() {
+    let bench = Bench::new(&with_a_wait());
+    for (line, name) in [
+        ("recover FILE", "a.recovered.trace"),
+        ("symbolize FILE", "a.symbols.trace"),
+        ("export FILE --format perfetto", "a.pftrace"),
+        ("profile FILE --kind block", "a.block.pb.gz"),
+        ("profile FILE --kind block --format folded", "a.block.folded"),
+        ("profile FILE --kind block --format svg", "a.block.svg"),
+        ("man", "man/man1"),
+    ] {
+        let run = bench.run(line);
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{line}");
+        assert!(run.out.starts_with(&format!("wrote {name}: ")), "{line}: {}", run.out);
+        assert!(bench.path(name).exists(), "{line}");
+    }
+    let run = bench.run("man -o -");
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{}", run.err);
+    assert!(run.err.contains("pages go to a folder"), "{}", run.err);
 }
 
 #[test]

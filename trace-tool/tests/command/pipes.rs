@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::common::{Bench, Run, command, convoy, request};
+use crate::common::{Bench, Run, command, convoy, request, suite};
 
 /// Runs a command in the folder of `bench`, with these bytes in a pipe to its standard input.
 fn piped(bench: &Bench, line: &str, bytes: &[u8]) -> Run {
@@ -24,7 +24,7 @@ fn piped(bench: &Bench, line: &str, bytes: &[u8]) -> Run {
 
 #[test]
 fn a_trace_through_a_pipe_is_read_like_a_file() {
-    for trace in [request(), convoy::convoy()] {
+    for trace in [request(), convoy::convoy(), suite::suite()] {
         let bench = Bench::new(&trace);
         let path = bench.path("a.trace").display().to_string();
         for verb in [
@@ -39,6 +39,7 @@ fn a_trace_through_a_pipe_is_read_like_a_file() {
             "async",
             "syscalls",
             "heap",
+            "tests",
             "events --raw",
         ] {
             let file = bench.run(&format!("{verb} FILE"));

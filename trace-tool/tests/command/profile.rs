@@ -86,7 +86,7 @@ fn of_a_heap_what_lives_is_shown_and_what_was_allocated_is_there() {
     let both = "app::main;app::grow 2147483648\napp::main;app::shrink 1073741824\n";
     assert_eq!(folded("--at 5500ns"), both);
     let run = bench.run("profile FILE --kind heap");
-    assert_eq!(run.out, "2 stacks in a.heap.pb.gz: open it with go tool pprof\n");
+    assert_eq!(run.out, "wrote a.heap.pb.gz: 2 stacks; open it with go tool pprof\n");
     let bytes = std::fs::read(bench.path("a.heap.pb.gz")).expect("it was written");
     let profile = decode(&bytes);
     let mut values: Vec<_> = profile.sample.iter().map(|sample| sample.value.clone()).collect();
@@ -149,24 +149,27 @@ fn of_thread(profile: &message::Profile, name: &serde_json::Value) -> u64 {
 }
 
 #[test]
-fn a_trace_without_what_is_asked_for_says_why() {
+fn a_trace_without_what_is_asked_for_says_what_to_switch_on_and_no_file_is_written() {
     let mut trace = TraceBuilder::started(Compression::None);
     trace.facility("sched", false, "perf_event_open: permission denied");
     trace.region(1, 1, 1000, 10);
     let bench = Bench::new(&trace.stop(5000));
     for (kind, why) in [
-        ("sched", "`sched` was off: perf_event_open: permission denied"),
-        ("heap", "recorded without `heap`"),
-        ("cpu", "recorded without `samples`"),
+        ("sched", "`sched` was off: perf_event_open: permission denied\n"),
+        ("heap", "recorded without `heap`; build with exectrace's feature `heap`, and make"),
+        ("cpu", "recorded without `samples`; build with exectrace's feature `sched`, and record"),
+        ("block", "recorded without `os`; build with exectrace's feature `os`\n"),
     ] {
-        let run = bench.run(&format!("profile FILE --kind {kind} -o - --format folded"));
-        assert_eq!((run.out.as_str(), run.code), ("", Some(0)), "{kind}");
-        assert!(run.err.contains(why) && run.err.lines().count() == 1, "{kind}: {}", run.err);
-        let run = bench.run(&format!("profile FILE --kind {kind} -o a.pb.gz"));
-        assert_eq!(run.code, Some(0), "an empty profile is one: {}", run.err);
+        for more in ["-o - --format folded", "-o out", "-o out --format svg", ""] {
+            let run = bench.run(&format!("profile FILE --kind {kind} {more}"));
+            assert_eq!((run.out.as_str(), run.code), ("", Some(2)), "{kind} {more}");
+            assert!(run.err.contains(why) && run.err.lines().count() == 1, "{kind}: {}", run.err);
+        }
     }
+    let files = std::fs::read_dir(bench.path("")).expect("it is there");
+    let files = files.map(|file| file.expect("it can be read").file_name());
+    assert_eq!(files.collect::<Vec<_>>(), ["a.trace"]);
     for line in [
-        "profile FILE --kind sched --format svg -o a.svg",
         "profile FILE --kind sched --at 1ms",
         "profile FILE --kind heap --thread main",
         "profile FILE --kind block -o FILE",
@@ -192,8 +195,14 @@ fn a_damaged_trace_is_profiled_as_far_as_it_goes_and_loudly() {
     for kind in ["block", "sync", "net", "io", "syscall", "sched", "cpu", "heap"] {
         let bench = Bench::new(&everything(Compression::None));
         let run = bench.run(&format!("profile FILE --kind {kind} -o {kind}.pb.gz"));
-        assert!(matches!(run.code, Some(0 | 1)), "{kind}: {}", run.err);
-        decode(&std::fs::read(bench.path(&format!("{kind}.pb.gz"))).expect("it was written"));
+        let written = std::fs::read(bench.path(&format!("{kind}.pb.gz")));
+        match run.code {
+            Some(0 | 1) => _ = decode(&written.expect("it was written")),
+            code => {
+                assert_eq!((code, written.is_err()), (Some(2), true), "{kind}: {}", run.err);
+                assert!(run.err.contains("nothing of this kind"), "{kind}: {}", run.err);
+            }
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use trace_format::value::{Text, Value};
 const OTHER_BYTES: u64 = 512 << 10;
 
 /// How often each verb may read the file.
-const VERBS: [(&str, u64); 16] = [
+const VERBS: [(&str, u64); 17] = [
     ("summary", 2),
     ("explain", 2),
     ("events", 2),
@@ -28,6 +28,7 @@ const VERBS: [(&str, u64); 16] = [
     ("async", 2),
     ("syscalls", 2),
     ("heap", 2),
+    ("tests", 2),
     ("profile --kind block -o -", 2),
     ("profile --kind heap -o -", 2),
     ("recover -o whole.trace", 2),
@@ -47,7 +48,7 @@ fn large() -> Vec<u8> {
         let (thread, now) = (1 + (round % 2) as u32, 1_000 + round * 10_000);
         let value = Value::Str(Text::cut(&filler, 1024));
         trace.region_with(thread, now, 1, 100, &[value]);
-        trace.call(thread, open_call(CallId::READ, 0, 0), now + 200, 1_000, 64);
+        trace.call(thread, open_call(CallId::NANOSLEEP, 0, 0), now + 200, 1_000, 0);
         let (task, name) = (TaskId(round + 1), Text::cut(b"job", 256));
         trace.event(thread, now + 2_000, EventKind::TaskBegin { task, parent: TaskId(0), name });
         trace.event(thread, now + 5_000, EventKind::TaskEnd { task });

@@ -46,7 +46,7 @@ fn a_symbolised_trace_needs_the_program_no_more() {
     let bench = Bench::new(&trace(&module(&path, BUILT.module.build_id.clone())));
     let run = bench.run("symbolize FILE -o named.trace");
     assert_eq!((run.err.as_str(), run.code), ("", Some(0)));
-    assert_eq!(run.out, "2 of 3 addresses named in named.trace\n");
+    assert_eq!(run.out, "wrote named.trace: names for 2 of 3 addresses\n");
     let named = bench.path("named.trace");
     assert!(names_in(&named).contains("program::work::outer"));
     let before = names_in(&named);

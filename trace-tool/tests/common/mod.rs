@@ -1,10 +1,11 @@
 //! Traces for the tests of the command, and a way to run it. `convoy`: a trace of the program's own
-//! life. `server`: one of its async tasks.
+//! life. `server`: one of its async tasks. `suite`: one of a test program.
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
 pub(crate) mod convoy;
 pub(crate) mod server;
+pub(crate) mod suite;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

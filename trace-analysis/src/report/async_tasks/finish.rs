@@ -71,7 +71,6 @@ impl AsyncReport<'_> {
             untracked: self.untracked,
             unreadable,
             too_deep,
-            lost_until: Nanos(self.lost_until),
             long: self.long.finish(),
             ready,
         };
@@ -81,6 +80,11 @@ impl AsyncReport<'_> {
     fn unfinished(&mut self, id: FutureId) -> Option<Unfinished> {
         let state = self.known.get(&id)?;
         let (phase, since) = state.phase();
+        let known_to = match phase {
+            Phase::New | Phase::Ready => self.unpolled_to(since.inside().0).min(self.to),
+            Phase::Polled | Phase::Idle => self.to,
+        };
+        let known_to = Nanos(known_to);
         let chain = self.chain(state);
         let (site, begin, polls) = (state.site, state.begin, state.polls);
         let unwakeable = state.unwakeable;
@@ -93,6 +97,7 @@ impl AsyncReport<'_> {
             polls,
             phase,
             since,
+            known_to,
             stack,
             awaited,
             one_of: places,
@@ -117,13 +122,14 @@ impl AsyncReport<'_> {
             match phase {
                 Phase::Polled => {}
                 Phase::New if state.kind == Kind::Polled => {}
-                Phase::New | Phase::Ready if since < Nanos(self.lost_until).into() => {}
                 Phase::New | Phase::Ready => {
                     let ready = since.inside().0;
+                    let known_to = self.unpolled_to(ready);
                     if is_idle {
                         self.draw(id, idle, idle_since, Some(ready));
                     }
-                    self.draw(id, TaskState::Ready, since, None);
+                    let to = Some(known_to).filter(|known_to| *known_to < self.to);
+                    self.draw(id, TaskState::Ready, since, to);
                 }
                 Phase::Idle if is_idle => self.draw(id, idle, since, None),
                 Phase::Idle => {}
@@ -178,9 +184,9 @@ impl AsyncReport<'_> {
     /// - `open`: the threads that are in polls of tasks, and their numbers.
     fn still_ready(&mut self, id: FutureId, open: &FastMap<ThreadId, usize>) {
         let Some(state) = self.known.get(&id).filter(|it| it.open == 0) else { return };
-        let Some(since) = self.ready_unpolled_since(state) else { return };
+        let Some((since, to)) = self.ready_unpolled(state, self.to) else { return };
         let who = self.kept_by(state, open);
-        self.was_ready(id, (since.clamp(self.from, self.to), self.to), who);
+        self.was_ready(id, (since.max(self.from), to), who);
     }
 
     /// Polls that are open are the last of their threads. Returns which threads have one, and their

@@ -7,17 +7,8 @@ use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
 
 use super::AsyncWaker;
 use crate::reason::Await;
-use crate::spans::shrink;
+use crate::spans::{Lasting, Longest};
 use crate::timeline::futures::State;
-
-/// What is shorter than what is read divided by this is left out.
-const PART: u64 = 4_000;
-
-/// What is shorter than this, in nanoseconds, is left out.
-const NANOS_MIN: u64 = 20_000;
-
-/// Maximum number of idle times, and of lives, that are kept; beyond, the least length is doubled.
-const KEPT_MAX: usize = 1 << 15;
 
 /// A task was idle, for what is known surely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,24 +42,40 @@ pub(crate) struct Spawner {
     pub(crate) thread: ThreadId,
 }
 
+impl Lasting for LongIdle {
+    fn length(&self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
+}
+
+impl Lasting for TaskLife {
+    fn length(&self) -> u64 {
+        self.end.saturating_sub(self.begin)
+    }
+}
+
 /// All of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LongTasks {
     /// By task and time, once finished.
-    idles: Vec<LongIdle>,
+    idles: Longest<LongIdle>,
     /// By task, once finished.
-    lives: Vec<TaskLife>,
+    lives: Longest<TaskLife>,
     /// The places in `lives` of those that ended, by thread and time, once finished.
     ends: Vec<usize>,
-    idle_min: u64,
-    life_min: u64,
 }
 
 impl LongTasks {
     /// - `nanos`: how long what is read is.
     pub(crate) fn new(nanos: u64) -> Self {
-        let least = (nanos / PART).max(NANOS_MIN);
-        Self { idle_min: least, life_min: least, ..Self::default() }
+        let (idles, lives) = (Longest::of_path(nanos), Longest::of_path(nanos));
+        Self { idles, lives, ends: Vec::new() }
+    }
+
+    /// The window begins.
+    pub(crate) fn restart(&mut self) {
+        self.idles.restart();
+        self.lives.restart();
     }
 
     /// A task was idle, or is so to the end.
@@ -80,12 +87,7 @@ impl LongTasks {
         (stack, awaited): (StackId, Await),
         waker: Option<AsyncWaker>,
     ) {
-        if to.saturating_sub(from) < self.idle_min {
-            return;
-        }
-        self.idles.push(LongIdle { task, from, to, stack, awaited, waker });
-        let least = &mut self.idle_min;
-        shrink(&mut self.idles, KEPT_MAX, least, |idle| idle.to - idle.from);
+        self.idles.add(LongIdle { task, from, to, stack, awaited, waker });
     }
 
     /// A task is over, or the trace is.
@@ -94,39 +96,44 @@ impl LongTasks {
     #[inline]
     pub(crate) fn life(&mut self, task: FutureId, state: &State, end: u64, ended_on: ThreadId) {
         let begin = state.begin.inside().0;
-        if !state.is_task() || end.saturating_sub(begin) < self.life_min {
-            return;
+        if state.is_task() {
+            let (site, spawner) = (state.site, state.spawner);
+            self.lives.add(TaskLife { task, site, begin, end, ended_on, spawner });
         }
-        let (site, spawner) = (state.site, state.spawner);
-        self.lives.push(TaskLife { task, site, begin, end, ended_on, spawner });
-        shrink(&mut self.lives, KEPT_MAX, &mut self.life_min, |life| life.end - life.begin);
     }
 
     pub(crate) fn finish(&mut self) -> Self {
         let mut all = std::mem::take(self);
-        all.idles.sort_by_key(|idle| (idle.task, idle.from, idle.to));
-        all.lives.sort_by_key(|life| (life.task, life.end));
-        let lives = &all.lives;
+        all.idles.as_mut_slice().sort_by_key(|idle| (idle.task, idle.from, idle.to));
+        all.lives.as_mut_slice().sort_by_key(|life| (life.task, life.end));
+        let lives = all.lives.as_slice();
         all.ends = (0..lives.len()).filter(|&at| lives[at].ended_on != ThreadId(0)).collect();
         all.ends.sort_by_key(|&at| (lives[at].ended_on, lives[at].end, lives[at].task));
         all
     }
 
+    /// The idle times of all, by task and time.
+    pub(crate) fn idles(&self) -> &[LongIdle] {
+        self.idles.as_slice()
+    }
+
     /// The life of a task, if it was long.
     pub(crate) fn life_of(&self, task: FutureId) -> Option<&TaskLife> {
-        let at = self.lives.partition_point(|life| life.task < task);
-        self.lives.get(at).filter(|life| life.task == task)
+        let lives = self.lives.as_slice();
+        let at = lives.partition_point(|life| life.task < task);
+        lives.get(at).filter(|life| life.task == task)
     }
 
     /// The last long idle time of a task that began before this.
     pub(crate) fn last_idle(&self, task: FutureId, at: u64) -> Option<&LongIdle> {
-        let after = self.idles.partition_point(|idle| (idle.task, idle.from) < (task, at));
-        self.idles.get(after.checked_sub(1)?).filter(|idle| idle.task == task)
+        let idles = self.idles.as_slice();
+        let after = idles.partition_point(|idle| (idle.task, idle.from) < (task, at));
+        idles.get(after.checked_sub(1)?).filter(|idle| idle.task == task)
     }
 
     /// The task that ended last on a thread, from `from` to `to`.
     pub(crate) fn last_end(&self, thread: ThreadId, from: u64, to: u64) -> Option<&TaskLife> {
-        let of = |at: &usize| &self.lives[*at];
+        let of = |at: &usize| &self.lives.as_slice()[*at];
         let after = self.ends.partition_point(|at| (of(at).ended_on, of(at).end) <= (thread, to));
         let life = of(self.ends.get(after.checked_sub(1)?)?);
         (life.ended_on == thread && life.end >= from).then_some(life)

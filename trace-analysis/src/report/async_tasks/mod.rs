@@ -29,7 +29,7 @@ use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
 pub(crate) use self::for_tasks::{ForTasks, TaskIdle};
-pub(crate) use self::long::{LongTasks, Spawner, TaskLife};
+pub(crate) use self::long::{LongIdle, LongTasks, Spawner, TaskLife};
 pub(crate) use self::polls::{Late, PollDone, Polls};
 pub(crate) use self::ready::ReadyTimes;
 pub(crate) use self::sums::{OnePoll, SumTable, add};
@@ -81,8 +81,6 @@ pub struct AsyncTasks {
     pub unreadable: u64,
     /// Polls and others that lie deeper than readers keep: they are not followed.
     pub too_deep: u64,
-    /// Up to when events of threads are missing: what was ready before may have been polled since.
-    pub(crate) lost_until: Nanos,
     pub(crate) long: LongTasks,
     /// When tasks were ready, by spawn site; time behind long polls left out.
     pub(crate) ready: Vec<ReadyTimes>,
@@ -310,6 +308,9 @@ pub struct Unfinished {
     pub phase: Phase,
     /// Since when, perhaps before what was read.
     pub since: Moment,
+    /// Until when it surely did that: the end of what was read, or when events went missing that
+    /// may have been its poll.
+    pub known_to: Nanos,
     /// Where it waits; 0 if unknown. One stack for all at that place in the program.
     pub stack: StackId,
     /// What for.

@@ -90,7 +90,7 @@ impl ReadyTable {
             return;
         }
         let over = std::mem::replace(last, (from, to));
-        self.over.add(sums, over);
+        self.over.add((sums, over));
     }
 
     /// The window begins: who polls what is known.
@@ -98,12 +98,13 @@ impl ReadyTable {
         for site in &mut self.sites {
             *site = OneSite { pollers: std::mem::take(&mut site.pollers), ..OneSite::default() };
         }
-        self.over = LongSpans::new(1);
+        self.over.restart();
     }
 
     /// - `site_of`: of a place among the sums.
     pub(crate) fn finish(&mut self, site_of: impl Fn(usize) -> SiteId) -> Vec<ReadyTimes> {
-        let mut times = std::mem::replace(&mut self.over, LongSpans::new(1)).finish();
+        let mut times = self.over.by_party();
+        self.over.restart();
         let mut all: Vec<_> = self
             .sites
             .drain(..)

@@ -8,6 +8,7 @@ use trace_format::time::Nanos;
 
 use super::{Comer, Futex, Wake};
 use crate::reason::Reason;
+use crate::timeline::TOP;
 use crate::timeline::history::{Doings, Spots};
 use crate::timeline::life::Times;
 use crate::timeline::spent::{BLOCKED, READY, Spent};
@@ -16,8 +17,6 @@ use crate::timeline::thread::Living;
 
 /// Maximum number of holders that are told apart for one lock.
 const HOLDERS_MAX: usize = 256;
-/// Maximum number of holders that are named for one lock: those that made others wait most.
-const HOLDERS_TOLD: usize = 8;
 
 /// The reasons for which threads wait that another thread can be to blame for.
 pub(in crate::timeline) const LOCKS: [Reason; 4] =
@@ -118,15 +117,9 @@ impl Futex {
         if woken == 0 {
             return None;
         }
-        let (mut first, mut was_awaited_before) = (None, false);
-        for waiter in self.waiters.iter().filter(|it| it.begin <= begin && it.reason.is_lock()) {
-            if waiter.begin >= last {
-                first = Some(first.map_or(waiter.begin, |first: u64| first.min(waiter.begin)));
-            } else {
-                // With nobody waiting it may have given the lock up, and taken it again.
-                was_awaited_before |= waiter.woken.is_none();
-            }
-        }
+        let first = self.waiters.first_between(last, begin);
+        // With nobody waiting it may have given the lock up, and taken it again.
+        let was_awaited_before = self.waiters.is_awaited_since_before(last);
         // Nobody has a lock while it waits for it, or another gives it up.
         let came_at = came.map_or(last, |came| came.end.max(last));
         let since = match came {
@@ -138,7 +131,7 @@ impl Futex {
 
     /// Before that: who makes it is to blame for the waiting of the others while it had the lock.
     ///
-    /// - `then`: what threads did up to now; those that wait for the lock are there.
+    /// - `then`: what threads did up to now; those of [`Futex::hand_over`] are there.
     pub(in crate::timeline) fn blame_holder(
         &mut self,
         who: usize,
@@ -166,16 +159,21 @@ impl Futex {
                 self.held(holder, then.stops.awake(since, begin), then.doings(who, since, begin));
             }
         }
+        let is_blocked = |who: usize, reason| then.living[who].is_blocked_for(reason);
+        self.waiters.settle(is_blocked);
     }
 
-    /// How long those who still wait for each kind of lock were blocked meanwhile.
+    /// How long those who still wait for each kind of lock were blocked meanwhile: since the wake
+    /// before, or later.
     fn waited_for(&self, (from, to): (u64, u64), then: &Meanwhile<'_>) -> [u64; LOCKS.len()] {
-        let mut waited = [0_u64; LOCKS.len()];
+        let from = from.max(then.from);
         if from >= to {
-            return waited;
+            return [0; LOCKS.len()];
         }
-        for waiter in self.waiters.iter().filter(|it| it.begin <= to && it.is_to_answer_for()) {
-            if let Some(lock) = LOCKS.iter().position(|lock| *lock == waiter.reason) {
+        let nanos = then.stops.awake(from, to);
+        let mut waited = self.waiters.steady().map(|count| u64::from(count).saturating_mul(nanos));
+        for waiter in self.waiters.recent().filter(|it| it.begin <= to) {
+            if let Some(lock) = waiter.lock() {
                 let slot = BLOCKED + waiter.reason as usize;
                 let blocked = then.spent_as(slot, waiter.who, (waiter.begin.max(from), to));
                 waited[lock] = waited[lock].saturating_add(blocked);
@@ -224,11 +222,11 @@ impl Futex {
     }
 
     /// Who held it while others waited for this reason, the most waiting caused first;
-    /// [`HOLDERS_TOLD`] at most.
+    /// [`TOP`] at most.
     pub(in crate::timeline) fn holders(&self, reason: Reason) -> Vec<Holder> {
         let mut holders: Vec<_> = self.holders.iter().filter(|(key, _)| key.0 == reason).collect();
         holders.sort_by_key(|(key, held)| (std::cmp::Reverse(held.caused), **key));
-        let holders = holders.into_iter().take(HOLDERS_TOLD).map(|(&(_, thread, stack), held)| {
+        let holders = holders.into_iter().take(TOP).map(|(&(_, thread, stack), held)| {
             let (slow_call, slow_stack) = held.spots.most();
             Holder {
                 thread,

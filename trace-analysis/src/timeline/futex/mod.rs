@@ -15,9 +15,10 @@
 //! - A thread makes others wait for as long as they were blocked meanwhile: so the parts of the
 //!   waiting add up to no more than all of it.
 //!
-//! `holders` is about who held what.
+//! `waiters` has those who wait; `holders` is about who held what.
 
 mod holders;
+mod waiters;
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -30,6 +31,7 @@ use trace_format::time::Nanos;
 pub use self::holders::Holder;
 pub(super) use self::holders::Meanwhile;
 use self::holders::{Held, HolderKey, LOCKS, Release};
+use self::waiters::{Waiter, Waiters};
 use crate::hash::FastMap;
 use crate::reason::Reason;
 
@@ -68,20 +70,6 @@ pub(super) struct Wake {
     pub(super) held_since: Option<u64>,
 }
 
-/// Someone who waits.
-#[derive(Clone, Copy, Debug)]
-struct Waiter {
-    who: usize,
-    begin: u64,
-    reason: Reason,
-    /// Whether its waiting is somebody's to answer for: that of threads that were asked for.
-    counts: bool,
-    /// When the wake was made that has ended its wait, as far as is known.
-    woken: Option<u64>,
-    /// Whether it will be known that its time was up: no wake ends its wait.
-    is_unwoken: bool,
-}
-
 /// Since when threads have waited for locks without a pause, whichever threads and locks: nobody
 /// asks what was done before. Everyone who has it has the same.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +80,7 @@ pub(super) struct LockWaits(Rc<Cell<(u32, u64)>>);
 pub(super) struct Futex {
     lock_waits: LockWaits,
     wakes: VecDeque<Wake>,
-    waiters: Vec<Waiter>,
+    waiters: Waiters,
     /// How many of these count.
     counted: u32,
     pub(super) waiters_max: u32,
@@ -205,10 +193,17 @@ impl Futexes {
 
     /// The wait of a thread that began just now will be over as its time is up.
     pub(super) fn nobody_wakes(&mut self, resource: u32, who: usize) {
-        let waiters = self.get_mut(resource).map(|futex| &mut futex.waiters);
-        let waiter = waiters.and_then(|all| all.iter_mut().rev().find(|it| it.who == who));
-        if let Some(waiter) = waiter {
-            waiter.is_unwoken = true;
+        if let Some(futex) = self.get_mut(resource) {
+            futex.waiters.nobody_wakes(who);
+        }
+    }
+
+    /// The state of a thread that waits has changed.
+    ///
+    /// - `begin`: of the wait.
+    pub(super) fn change(&mut self, resource: u32, who: usize, begin: u64) {
+        if let Some(futex) = self.get_mut(resource) {
+            futex.waiters.change(begin, who);
         }
     }
 
@@ -241,13 +236,6 @@ impl Futexes {
     }
 }
 
-impl Waiter {
-    /// Whether its waiting goes on, and is somebody's to answer for.
-    fn is_to_answer_for(&self) -> bool {
-        self.counts && self.woken.is_none()
-    }
-}
-
 impl Futex {
     fn was_fought(&self) -> bool {
         !self.holders.is_empty()
@@ -265,8 +253,7 @@ impl Futex {
     ) {
         // It came back, and another was faster.
         self.came.retain(|it| it.thread != thread);
-        let (woken, is_unwoken) = (None, false);
-        self.waiters.push(Waiter { who, begin, reason, counts, woken, is_unwoken });
+        self.waiters.add(Waiter::new(who, begin, reason, counts));
         if reason.is_lock() {
             self.lock_waits.begin(begin);
         }
@@ -282,8 +269,7 @@ impl Futex {
         (begin, end): (u64, u64),
         was_woken: bool,
     ) -> Option<Wake> {
-        let at = self.waiters.iter().position(|waiter| waiter.who == who);
-        let waiter = at.map(|at| self.waiters.swap_remove(at));
+        let waiter = self.waiters.remove(begin, who);
         self.counted -= u32::from(waiter.is_some_and(|waiter| waiter.counts));
         let taken = waiter.and_then(|waiter| waiter.woken);
         let fits = |wake: &&mut Wake| wake.begin <= end && wake.end >= begin && wake.left > 0;
@@ -308,7 +294,7 @@ impl Futex {
         if let Some(taken) = taken {
             self.pass_on(taken, wake.map(|wake| wake.begin));
         } else if let Some(wake) = wake {
-            self.take_back(wake.begin);
+            self.waiters.take_back(wake.begin);
         }
         wake
     }
@@ -320,38 +306,17 @@ impl Futex {
         self.came.push(comer);
     }
 
-    /// Those who still wait for it as a lock at this moment, if somebody is to answer for that.
-    pub(super) fn waiters_for_lock(&self, at: u64) -> impl Iterator<Item = usize> + '_ {
-        let waiters = self.waiters.iter().filter(move |it| it.begin <= at && it.is_to_answer_for());
-        waiters.filter(|it| it.reason.is_lock()).map(|it| it.who)
+    /// The lock is handed over: those who wait for it and whose state may have changed since the
+    /// last time. Time must be made pass for these before [`Futex::blame_holder`].
+    pub(super) fn hand_over(&mut self) -> impl Iterator<Item = usize> + '_ {
+        self.waiters.hand_over()
     }
 
     /// When the wait of a thread that is still in its call was ended, as far as is known.
-    pub(super) fn woken_at(&self, who: usize) -> Option<u64> {
-        self.waiters.iter().find(|it| it.who == who)?.woken
-    }
-
-    /// A wake at this moment ended the waits of those that have waited longest.
-    fn end_oldest(&mut self, at: u64, woken: u64) {
-        let is_asleep = |it: &&mut Waiter| it.woken.is_none() && it.begin <= at && !it.is_unwoken;
-        let asleep = self.waiters.iter_mut().filter(is_asleep);
-        if woken == 1 {
-            if let Some(oldest) = asleep.min_by_key(|it| it.begin) {
-                oldest.woken = Some(at);
-            }
-        } else if woken > 1 {
-            let mut asleep: Vec<_> = asleep.collect();
-            asleep.sort_by_key(|it| it.begin);
-            let woken = usize::try_from(woken).unwrap_or(usize::MAX);
-            asleep.into_iter().take(woken).for_each(|it| it.woken = Some(at));
-        }
-    }
-
-    /// Another's wait was ended by the wake at this moment than was thought.
-    fn take_back(&mut self, at: u64) {
-        if let Some(waiter) = self.waiters.iter_mut().find(|it| it.woken == Some(at)) {
-            waiter.woken = None;
-        }
+    ///
+    /// - `begin`: of the wait.
+    pub(super) fn woken_at(&self, who: usize, begin: u64) -> Option<u64> {
+        self.waiters.get(begin, who)?.woken
     }
 
     /// A wait is over that was thought to be ended by the wake at `taken`; in fact it was that at
@@ -361,9 +326,9 @@ impl Futex {
             return;
         }
         if let Some(by) = by {
-            self.take_back(by);
+            self.waiters.take_back(by);
         }
-        self.end_oldest(taken, 1);
+        self.waiters.end_oldest(taken, 1);
     }
 
     /// Who surely has the lock, and since when: the last thread that waited for it, was woken for
@@ -381,7 +346,7 @@ impl Futex {
             self.wakes.pop_front();
         }
         self.wakes.push_back(Wake { held_since: release.since, ..wake });
-        self.end_oldest(wake.begin, wake.left);
+        self.waiters.end_oldest(wake.begin, wake.left);
     }
 
     /// How many threads a wake woke, now that it is over; of one that was met whole it is known.
@@ -393,8 +358,8 @@ impl Futex {
             wake.end = end;
             wake.left = woken.saturating_sub(u64::from(wake.left == 0));
             match woken {
-                0 => self.take_back(begin),
-                _ => self.end_oldest(begin, woken - 1),
+                0 => self.waiters.take_back(begin),
+                _ => self.waiters.end_oldest(begin, woken - 1),
             }
         }
     }

@@ -62,6 +62,7 @@ impl AsyncReport<'_> {
                 let is_news = self.tell(future, told, moment);
                 self.works_for(future, task);
                 self.spawned_by(future, Spawner { task: parent, thread: here.thread });
+                self.spawned_next(here, future);
                 return Note { edge: self.spawned(future, is_news), ..Note::default() };
             }
             EventKind::FutureBegin { future, task, site, .. } => {
@@ -224,13 +225,17 @@ impl AsyncReport<'_> {
             return (false, 0);
         }
         let around = innermost_poll(here.polls).filter(|around| *around != id);
-        if !self.known.contains_key(&id) {
-            let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
-            match self.tables.futures.get(&id) {
-                Some(told) => self.remember(told),
-                None => {
-                    let begin = Moment::older(at, older);
-                    self.come(id, kind, SiteId(0), false, StackId(0), begin);
+        match self.known.get(&id).map(|state| state.is_presumed) {
+            Some(false) => {}
+            Some(true) => self.confirm_wrapped(id, around),
+            None => {
+                let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
+                match self.tables.futures.get(&id) {
+                    Some(told) => self.remember(told),
+                    None => {
+                        let begin = Moment::older(at, older);
+                        self.come(id, kind, SiteId(0), false, StackId(0), begin);
+                    }
                 }
             }
         }
@@ -264,34 +269,6 @@ impl AsyncReport<'_> {
         (state.is_task(), edge)
     }
 
-    /// Whether a future that is about to be polled, and was handed over to be polled by others, was
-    /// handed to another traced future, which is polled around it: `spawn(future.traced(..))` tells
-    /// of both, and is one task. It was there before the other one began, and the other's first
-    /// poll is its first. A task that merely runs inside of another's poll, as in a `LocalSet`, was
-    /// spawned later than the other began.
-    fn is_inner_of(&self, id: FutureId, outer: FutureId) -> bool {
-        let (Some(inner), Some(outer)) = (self.known.get(&id), self.known.get(&outer)) else {
-            return false;
-        };
-        let is_first = (inner.polls, outer.polls) == (0, 1) && inner.woken.is_none();
-        inner.kind == Kind::Spawned && is_first && inner.begin <= outer.begin
-    }
-
-    /// A future was taken for a task, and is a child future.
-    fn make_child(&mut self, id: FutureId, outer: FutureId) {
-        let Some(state) = self.known.get_mut(&id) else { return };
-        let stack = self.sums.at(state.sums).stack;
-        let sums = self.sums.place(state.site, Kind::Child);
-        self.sums.leave(std::mem::replace(&mut state.sums, sums), false);
-        self.sums.come(sums, stack);
-        (state.kind, state.parent) = (Kind::Child, outer);
-        // It works for whom it was given to, and so does what is around it.
-        let works_for = state.works_for;
-        if let Some(outer) = self.known.get_mut(&outer).filter(|it| it.works_for == TaskId(0)) {
-            outer.works_for = works_for;
-        }
-    }
-
     /// A task is polled: it is ready no longer.
     fn begin_task_poll(&mut self, here: Here<'_>, id: FutureId, (at, older): (u64, u64)) {
         let Some(state) = self.known.get_mut(&id) else { return };
@@ -302,8 +279,10 @@ impl AsyncReport<'_> {
         let ready = state.ready_since().map(|ready| ready.clamp(self.from, at));
         let (site, sums, idle) = (state.site, state.sums, state.idle_since());
         self.polls.ready.polled(sums, (here.who, here.thread));
+        let thread = self.thread(here.who, here.thread);
+        thread.has_polled = true;
         if innermost_poll(here.polls).is_none() {
-            self.thread(here.who, here.thread).polling = Some((at, older));
+            thread.polling = Some((at, older));
         }
         if let Some(since) = idle {
             // Nobody was seen to wake it.
@@ -361,6 +340,7 @@ impl AsyncReport<'_> {
         }
         let (site, root, sums) = (state.site, state.root, state.sums);
         let (parent, polled) = (state.parent, state.polls);
+        let wraps = std::mem::take(&mut state.wraps);
         let (is_task, is_over) = (state.is_task(), state.ended && state.open == 0);
         let poll = OnePoll { nanos, older, ready: state.delay.take() };
         if counts && (state.is_told || state.early.len() >= EARLY_MAX) {
@@ -370,6 +350,9 @@ impl AsyncReport<'_> {
         }
         if is_over && let Some(state) = self.known.remove(&id) {
             self.forget(id, &state);
+        }
+        if wraps != FutureId(0) {
+            self.confirm_wrapped(wraps, None);
         }
         if waits_at != StackId(0) {
             self.went_on(root, id, waits_at);
@@ -513,13 +496,13 @@ impl AsyncReport<'_> {
         let idle = state.idle_since().filter(|_| is_cut);
         let is_unpolled = is_cut && state.open == 0;
         let state = self.known.get(&id).filter(|_| is_unpolled);
-        let ready = state.and_then(|state| self.ready_unpolled_since(state));
+        let ready = state.and_then(|state| self.ready_unpolled(state, at));
         if let Some(since) = idle {
             self.was_idle(id, (since, at), None, None);
         }
-        if let Some(since) = ready {
-            self.draw(id, TaskState::Ready, Nanos(since).into(), Some(at));
-            self.was_ready(id, (since.clamp(self.from, at), at), None);
+        if let Some((since, to)) = ready {
+            self.draw(id, TaskState::Ready, Nanos(since).into(), Some(to));
+            self.was_ready(id, (since.max(self.from), to), None);
         }
         let Some(state) = self.known.get(&id) else { return };
         let root = state.root;

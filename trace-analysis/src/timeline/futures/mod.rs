@@ -3,19 +3,23 @@
 //! What happened before the window explains what is so in it, so it is followed from the trace's
 //! begin; times are cut to the window, and what was counted before it is forgotten where it begins.
 //!
-//! - `events` is what happens to futures, `state` one future, `worker` one thread that polls.
+//! - `events` is what happens to futures, `state` one future, `worker` one thread that polls,
+//!   `wrapped` what is one task and two futures.
 //! - `idle` finds where a task waits, and for which of several futures; `ready` is about a task
-//!   that could go on and is not polled; `places` finds where stacks are in the program.
+//!   that could go on and is not polled; `losses` has when a poll may be missing; `places` finds
+//!   where stacks are in the program.
 //!
 //! Elsewhere: what is open on threads, and in which order things end (`timeline`); sums, which this
 //! calls as it goes (`report::async_tasks`).
 
 mod events;
 mod idle;
+mod losses;
 mod places;
 mod ready;
 mod state;
 mod worker;
+mod wrapped;
 
 use std::collections::{HashSet, VecDeque};
 
@@ -28,6 +32,7 @@ use trace_format::time::{Nanos, Ticks};
 
 pub(crate) use self::events::Here;
 pub(crate) use self::idle::HolderThen;
+use self::losses::Losses;
 pub(crate) use self::places::Places;
 pub(crate) use self::state::{Kind, State};
 use self::worker::LINK_NANOS_MIN;
@@ -36,6 +41,7 @@ pub(crate) use self::worker::{Recent, Thread, add_link};
 use crate::hash::FastMap;
 use crate::report::async_tasks::{ForTasks, LongTasks, Polls, SumTable, Waits, Worker, add};
 use crate::report::slow_tasks::SlowTask;
+use crate::spans::Span;
 use crate::symbols::Symbols;
 use crate::time::Moment;
 use crate::timeline::{FutureBegun, TaskInterval, TaskState};
@@ -66,8 +72,8 @@ pub(crate) struct AsyncReport<'f> {
     /// Ticks that are surely less than what is worth a place in a chain.
     fast: u64,
     pub(crate) untracked: u64,
-    /// Up to when events of threads are missing; 0 if none are.
-    pub(crate) lost_until: u64,
+    /// When events of threads are missing, be they polls.
+    losses: Losses,
     /// What an observer is to be told, if there is one.
     pub(crate) news: Option<Vec<News>>,
     /// The last number that was given to an edge.
@@ -131,7 +137,7 @@ impl<'f> AsyncReport<'f> {
             // The clock's rate may have changed by a little.
             fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
             untracked: 0,
-            lost_until: 0,
+            losses: Losses::default(),
             news: is_observed.then(Vec::new),
             edges: 0,
         };
@@ -175,7 +181,7 @@ impl<'f> AsyncReport<'f> {
         self.sums.restart();
         self.waits.restart();
         self.polls.restart();
-        self.long = LongTasks::new(self.to.saturating_sub(self.from));
+        self.long.restart();
         self.untracked = 0;
         for thread in &mut self.threads {
             thread.recent.clear();
@@ -215,9 +221,15 @@ impl<'f> AsyncReport<'f> {
 
     /// Events of a thread are missing: it may have polled any task meanwhile.
     ///
-    /// - `until`: the last moment of which this holds.
-    pub(crate) fn lost_events(&mut self, until: u64) {
-        self.lost_until = self.lost_until.max(until);
+    /// - `who`: the timeline's number of it.
+    /// - `to`: the greatest time if it is not known yet.
+    pub(crate) fn lose_events(&mut self, who: usize, (from, to): Span) {
+        self.losses.add(who, (from, to));
+    }
+
+    /// A thread of which events were missing tells what it does again.
+    pub(crate) fn end_loss(&mut self, who: usize, at: u64) {
+        self.losses.end(who, at);
     }
 
     /// Events of a thread are missing: a poll that was open may be so no longer.

@@ -31,10 +31,22 @@ impl AsyncReport<'_> {
         self.polls.late(thread, late, |place| sums.all[place].1.told.site);
     }
 
-    /// Since when a task has been ready that was not polled in all that is read; `None` if it is
-    /// not, or if a thread whose events are missing may have polled it.
-    pub(crate) fn ready_unpolled_since(&self, task: &State) -> Option<u64> {
-        task.ready_since().filter(|since| *since >= self.lost_until)
+    /// From when to when a task has surely been ready that was not polled in all that is read;
+    /// `None` if it was not.
+    ///
+    /// - `at`: until when it can have been.
+    pub(crate) fn ready_unpolled(&self, task: &State, at: u64) -> Option<Span> {
+        let since = task.ready_since()?;
+        Some((since, self.unpolled_to(since).min(at)))
+    }
+
+    /// Until when what has been ready since then has surely not been polled, of what no poll is
+    /// seen; the greatest time if nothing is missing. Events of a thread that polls tasks, or of
+    /// any if none is seen to, may be missing behind that.
+    pub(crate) fn unpolled_to(&self, since: u64) -> u64 {
+        let has_pollers = self.threads.iter().any(|thread| thread.has_polled);
+        let has_polled = |who: usize| self.threads.get(who).is_some_and(|it| it.has_polled);
+        self.losses.first_behind(since, |who| !has_pollers || has_polled(who))
     }
 
     /// Whether what is ready since then was so before the begin of what is read.

@@ -69,6 +69,10 @@ pub(crate) struct State {
     /// The future around it, and the task it is in: 0 and itself for a task.
     pub(crate) parent: FutureId,
     pub(crate) root: FutureId,
+    /// That it is in that is presumed, until one of both is polled.
+    pub(crate) is_presumed: bool,
+    /// The future that is presumed to be wrapped in it; 0 for none, and after its first poll.
+    pub(crate) wraps: FutureId,
     /// The child future that was polled in it last.
     pub(crate) child: FutureId,
     pub(crate) polls: u64,
@@ -134,6 +138,8 @@ impl State {
             spawner: Spawner::default(),
             parent: FutureId(0),
             root: id,
+            is_presumed: false,
+            wraps: FutureId(0),
             child: FutureId(0),
             polls: 0,
             open: 0,

@@ -65,6 +65,10 @@ pub(crate) struct Thread {
     /// Since when it has been in a poll that no other is around, and how long before what is read
     /// that had begun.
     pub(crate) polling: Option<(u64, u64)>,
+    /// The future that was spawned on it last; 0 if none was.
+    pub(crate) last_spawned: FutureId,
+    /// Whether it has polled a task.
+    pub(crate) has_polled: bool,
     /// The innermost poll of a task that is open on it when the trace ends.
     pub(crate) open: Option<Recent>,
     pub(crate) sums: Worker,
@@ -73,7 +77,14 @@ pub(crate) struct Thread {
 impl Thread {
     pub(crate) fn new(thread: ThreadId) -> Self {
         let sums = Worker { thread, ..Worker::default() };
-        Self { recent: VecDeque::new(), polling: None, open: None, sums }
+        Self {
+            recent: VecDeque::new(),
+            polling: None,
+            last_spawned: FutureId(0),
+            has_polled: false,
+            open: None,
+            sums,
+        }
     }
 
     /// The last long poll, if the thread has done nothing but poll since that was over.

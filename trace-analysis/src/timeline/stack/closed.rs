@@ -49,6 +49,8 @@ pub enum Ending<'a> {
     Misnested,
     /// It was opened on another thread, whose stack still has it.
     Elsewhere,
+    /// It was opened among events that are missing, or on another thread.
+    Unseen,
     /// Its end is missing from the trace; `end` is when that was noticed.
     Lost,
     /// It was still open when reading ended.

@@ -10,8 +10,8 @@
 //! - A detached end of anything else is passed on: it was opened on another thread.
 //! - The front of a restated batch says what is open. What the stack has beyond that has lost its
 //!   end; what the stack lacks has lost its begin, and is opened with its true time.
-//! - After a gap the stack is empty until the next restated batch, and ends of unknown begins are
-//!   not findings.
+//! - At a gap what was open is put aside until the next restated batch, or a detached end of its
+//!   own, says what has become of it. Ends of unknown begins are not findings until then.
 //! - What lies deeper than [`NESTING_MAX`], or finds no room, is counted and takes no memory: its
 //!   end is paired with it, and it is told by [`Visitor::too_deep`] alone.
 //!
@@ -20,11 +20,10 @@
 //! of something mis-nested is its own until it was taken off the stack, and from then on also that
 //! of what was around it.
 //!
-//! `closed` is what it tells; `open_sites` counts how often each call site is open.
+//! `closed` is what it reports; `gap` is about missing events; `open_sites` counts how often each
+//! call site is open; `room` limits memory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
@@ -34,42 +33,21 @@ use trace_format::time::Ticks;
 use trace_format::value::Values;
 
 mod closed;
+mod gap;
 mod open_sites;
+mod room;
 
 pub use self::closed::{Closed, Ending, Visitor};
+use self::gap::Aside;
 use self::open_sites::OpenSites;
+pub use self::room::Room;
+use super::aside::{PutAside, WasOpen};
 
 /// Maximum number of open things that are searched for another run of a task, innermost first.
 const RUNS_SEARCHED_MAX: usize = 64;
 
-/// Maximum number of open things that a writer restates: the outermost ones.
-pub(super) const RESTATED_MAX: usize = 32;
-
 /// Maximum number of mis-nested things of a thread that wait for their own ends.
 pub(super) const LATE_MAX: usize = 1 << 12;
-
-/// Maximum memory of all stacks that share a [`Room`], in bytes.
-const ROOM_BYTES: usize = 128 << 20;
-
-/// Memory that several stacks share: an event may be smaller than what is kept of it, and a file
-/// may have any number of threads.
-#[derive(Clone, Debug)]
-pub struct Room(Arc<AtomicUsize>);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(AtomicUsize::new(ROOM_BYTES)))
-    }
-}
-
-impl Room {
-    /// Whether there are so many bytes left; then they are taken.
-    #[cold]
-    fn take(&self, bytes: usize) -> bool {
-        let rest = |left: usize| left.checked_sub(bytes);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).is_ok()
-    }
-}
 
 #[derive(Debug)]
 struct Frame {
@@ -112,6 +90,12 @@ pub struct Stack {
     restating: Option<usize>,
     /// Whether all that is open is known: not so between a gap and the next restated batch.
     is_sure: bool,
+    /// What was open at a gap, if it is not sure what of it still is.
+    aside: PutAside<Aside>,
+    /// `busy` at the gap.
+    busy_before: u64,
+    /// How many frames were put aside at a gap and are open again: the outermost ones.
+    restored: usize,
 }
 
 impl Default for Stack {
@@ -137,6 +121,9 @@ impl Stack {
             to: u64::MAX,
             restating: None,
             is_sure: true,
+            aside: PutAside::default(),
+            busy_before: 0,
+            restored: 0,
         }
     }
 
@@ -172,17 +159,20 @@ impl Stack {
         Ticks(self.busy)
     }
 
+    /// Whether all that is open is known: not so between a gap and the next restated batch.
+    #[must_use]
+    pub const fn is_sure(&self) -> bool {
+        self.is_sure
+    }
+
     /// To be called before the first event of a batch that begins by restating what is open: what
     /// it does not name is open no longer, even if it names nothing.
     pub fn restate(&mut self) {
-        self.restating = Some(0);
-    }
-
-    /// To be called where batches are missing: what was open may be so no longer.
-    pub fn gap(&mut self, at: Ticks, visitor: &mut impl Visitor) {
-        self.truncate(0, at.0, Ending::Lost, visitor);
-        self.is_sure = false;
-        self.restating = None;
+        if !self.is_sure {
+            // What began since lies further in than what is restated first.
+            self.put_aside(None);
+        }
+        (self.restating, self.restored) = (Some(0), 0);
     }
 
     /// To be called before [`Stack::finish`] if the definitions tell what was open after the last
@@ -273,9 +263,10 @@ impl Stack {
     }
 
     /// To be called after the last event: closes what is still open as unfinished, and before that
-    /// what [`Stack::end_late`] does.
+    /// what [`Stack::lose`] and [`Stack::end_late`] do.
     pub fn finish(&mut self, at: Ticks, visitor: &mut impl Visitor) {
         self.restated(at.0, visitor);
+        self.lose(at, visitor);
         self.end_late(visitor);
         self.truncate(0, at.0, Ending::Unfinished, visitor);
     }
@@ -307,6 +298,7 @@ impl Stack {
         }
         self.depth = kept;
         self.index.reset();
+        self.aside.retain(|it| !is_over(it.since()));
         let sites = &mut self.sites;
         self.late.retain(|it, _| {
             let is_over = is_over(*it);
@@ -456,6 +448,9 @@ impl Stack {
             self.pop(end, Ending::Ended, visitor);
             return;
         }
+        if let Some(taken) = self.aside.take(it) {
+            return self.end_aside(taken, end, visitor);
+        }
         if let Some(late) = self.late.remove(&it) {
             return self.close_late(it, &late, end, visitor);
         }
@@ -463,6 +458,7 @@ impl Stack {
             // It may be one of those that are only counted.
             return;
         }
+        let ending = if self.is_sure { Ending::Elsewhere } else { Ending::Unseen };
         visitor.closed(&Closed {
             open,
             begin: Ticks(begin),
@@ -473,7 +469,7 @@ impl Stack {
             depth: 0,
             outermost: !self.is_open(open),
             values: Values::new(&[]),
-            ending: Ending::Elsewhere,
+            ending,
         });
     }
 
@@ -515,29 +511,6 @@ impl Stack {
             values: Values::new(&late.values),
             ending: Ending::Misnested,
         });
-    }
-
-    /// The restated batch says that this is open, inside what it named before.
-    #[cold]
-    fn confirm(&mut self, open: Open, begin: u64, at: u64, visitor: &mut impl Visitor) {
-        let confirmed = self.restating.unwrap_or(0);
-        let here = self.frames[..self.depth].get(confirmed);
-        if here.is_none_or(|frame| (frame.open, frame.begin) != (open, begin)) {
-            self.truncate(confirmed, at, Ending::Lost, visitor);
-            self.push(open, begin, Values::new(&[]), visitor);
-        }
-        self.restating = Some(confirmed + 1);
-    }
-
-    /// The restated batch has named everything: what it did not name is no longer open.
-    #[cold]
-    fn restated(&mut self, at: u64, visitor: &mut impl Visitor) {
-        if let Some(confirmed) = self.restating.take() {
-            if confirmed < RESTATED_MAX {
-                self.truncate(confirmed, at, Ending::Lost, visitor);
-            }
-            self.is_sure = true;
-        }
     }
 
     #[inline(always)]

@@ -212,7 +212,7 @@ impl Living {
     /// Whether time may pass without being spent until the next event.
     #[inline]
     pub(super) fn is_steady(&self) -> bool {
-        !self.gap && !self.gaps.is_open()
+        !self.is_blind() && !self.gaps.is_open()
     }
 
     /// Time passes in the same state, save where the process was stopped.
@@ -315,17 +315,36 @@ impl Living {
             (Cpu::On(_), Some(_)) => IN_CALLS,
             (Cpu::Preempted, _) => READY,
             (Cpu::Off, _) if self.fault.is_some() => BLOCKED + Reason::PageFault as usize,
-            // The call that it is in may be missing.
-            (Cpu::Off, None) if self.gap => UNKNOWN,
+            // The call that it is in may be missing, or not be known to go on.
+            (Cpu::Off, None) if self.is_blind() => UNKNOWN,
             (Cpu::Off, None) => BLOCKED + Reason::Unseen as usize,
             (Cpu::Off, Some(call)) => BLOCKED + call.why.reason as usize,
             (Cpu::Never | Cpu::Lost, Some(call)) if call.why.waits => {
                 BLOCKED + call.why.reason as usize
             }
             (Cpu::Never | Cpu::Lost, Some(_)) => IN_CALLS,
-            (Cpu::Never, None) if !self.gap => EITHER,
+            (Cpu::Never, None) if !self.is_blind() => EITHER,
             (Cpu::Never | Cpu::Lost, None) => UNKNOWN,
         }
+    }
+
+    /// Whether it waits for this reason now.
+    pub(super) fn is_blocked_for(&self, reason: Reason) -> bool {
+        self.slot() == BLOCKED + reason as usize
+    }
+
+    /// The lock with an address that it waits for, if it is in such a call, and when that began.
+    #[inline]
+    pub(super) fn lock_wait(&self) -> Option<(u32, u64)> {
+        let (at, call) = self.calls.last().filter(|(_, call)| call.why.reason.is_lock())?;
+        let frame = &self.frames[*at];
+        Some((call.resource.0, frame.begin.saturating_sub(frame.older)))
+    }
+
+    /// Whether more may be open than is known.
+    #[inline]
+    fn is_blind(&self) -> bool {
+        self.gap || self.gaps.is_unsure()
     }
 
     /// Opens something at the present moment. Time must have been made pass.

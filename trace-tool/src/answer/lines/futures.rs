@@ -9,7 +9,6 @@ use trace_format::value::Values;
 
 use super::{Line, Lines, NAMES_MAX};
 use crate::label::names::{outcome, traceparent};
-use crate::label::units;
 
 /// What other processes call a task.
 #[derive(Debug)]
@@ -32,99 +31,127 @@ pub(super) fn stack_of(kind: &EventKind<'_>) -> Option<StackId> {
 
 impl Lines<'_> {
     /// The line of an event about a future, at `at`.
-    pub(super) fn future(&mut self, kind: &EventKind<'_>, at: Ticks) -> Line {
+    pub(super) fn future(&mut self, line: &mut Line, kind: &EventKind<'_>, at: Ticks) {
         match *kind {
             EventKind::FutureSpawn { future, parent, task, site, .. } => {
-                self.future_spawn(future, parent, task, site)
+                self.future_spawn(line, (future, parent), task, site);
             }
             EventKind::FutureBegin { future, task, site, values } => {
-                self.future_begin(future, task, site, values)
+                self.future_begin(line, future, task, (site, values));
             }
             EventKind::FutureEnd { future, outcome, values } => {
-                self.future_end(future, outcome, values)
+                self.future_end(line, future, outcome, values);
             }
             EventKind::Wake { future, .. } => {
-                self.about("wake", future, |name| format!("wake {name}"))
+                line.kind = "wake";
+                line.text.push_str("wake ");
+                self.push_future(line, future);
             }
             EventKind::Ready { future, since } => {
-                let since = self.names.duration(Ticks(at.0.saturating_sub(since.0)), since);
-                let text = |name: &str| format!("{name} ready for {}", units::time(since));
-                Line { duration: Some(since), ..self.about("ready", future, text) }
+                line.kind = "ready";
+                self.push_future(line, future);
+                line.text.push_str(" ready for ");
+                let begin = Ticks(at.0.saturating_sub(since.0));
+                line.push_duration(self.names.duration(begin, since));
             }
             EventKind::Unwakeable { future } => {
-                self.about("unwakeable", future, |name| format!("nobody is left to wake {name}"))
+                line.kind = "unwakeable";
+                line.text.push_str("nobody is left to wake ");
+                self.push_future(line, future);
             }
             EventKind::TaskLink { task, trace, span, parent } => {
-                self.task_link(task, (trace, span, parent))
+                self.task_link(line, task, (trace, span, parent));
             }
-            _ => Line { kind: "unknown", text: "an unknown event".to_owned(), ..Line::default() },
+            _ => {
+                line.kind = "unknown";
+                line.text.push_str("an unknown event");
+            }
         }
     }
 
+    /// - `futures`: which, and who spawned it.
     fn future_spawn(
         &mut self,
-        future: FutureId,
-        parent: FutureId,
+        line: &mut Line,
+        (future, parent): (FutureId, FutureId),
         task: TaskId,
         site: SiteId,
-    ) -> Line {
+    ) {
         self.name_future(future, site);
-        let mut text = format!("future {} #{} spawned", self.names.site(site), future.0);
+        line.kind = "future_spawn";
+        self.push_new_future(line, future, site, Values::default());
+        line.text.push_str(" spawned");
         if parent != FutureId(0) {
-            text.push_str(&format!(" by #{}", parent.0));
+            line.text.push_str(" by ");
+            line.push_id(parent.0);
         }
-        text.push_str(&for_task(task));
-        let parent = (parent.0 > 0).then_some(parent.0);
-        let task = (task.0 > 0).then_some(task);
-        let fields = Line { future: Some(future), parent, task, ..self.site_fields(site) };
-        Line { kind: "future_spawn", text, ..fields }
+        push_for_task(line, task);
+        if let Some(fields) = line.fields() {
+            fields.parent = (parent.0 > 0).then_some(parent.0);
+        }
     }
 
     fn future_begin(
         &mut self,
+        line: &mut Line,
         future: FutureId,
         task: TaskId,
+        (site, values): (SiteId, Values<'_>),
+    ) {
+        self.name_future(future, site);
+        line.kind = "future_begin";
+        self.push_new_future(line, future, site, values);
+        line.text.push_str(" begins");
+        push_for_task(line, task);
+    }
+
+    /// `future app::handler(n=7) #12`.
+    fn push_new_future(
+        &mut self,
+        line: &mut Line,
+        future: FutureId,
         site: SiteId,
         values: Values<'_>,
-    ) -> Line {
-        self.name_future(future, site);
-        let (shown, arguments) = self.arguments(Open::Region(site), values);
-        let name = self.names.site(site);
-        let text = format!("future {name}{shown} #{} begins{}", future.0, for_task(task));
-        let task = (task.0 > 0).then_some(task);
-        let fields = Line { future: Some(future), task, ..self.site_fields(site) };
-        Line { kind: "future_begin", text, arguments, ..fields }
+    ) {
+        line.text.push_str("future ");
+        self.push_site(line, site);
+        self.push_arguments(line, Open::Region(site), values);
+        line.text.push(' ');
+        line.push_id(future.0);
+        if let Some(fields) = line.fields() {
+            fields.future = Some(future);
+        }
     }
 
-    fn future_end(&mut self, future: FutureId, kind: Outcome, values: Values<'_>) -> Line {
-        let how = match outcome(kind, values) {
-            how if how.is_empty() => kind.name().to_owned(),
-            how => how,
-        };
-        let line = self.about("future_end", future, |name| format!("future {name} ends: {how}"));
+    fn future_end(&mut self, line: &mut Line, future: FutureId, kind: Outcome, values: Values<'_>) {
+        line.kind = "future_end";
+        line.text.push_str("future ");
+        self.push_future(line, future);
+        line.text.push_str(" ends: ");
+        match outcome(kind, values) {
+            how if how.is_empty() => line.text.push_str(kind.name()),
+            how => line.text.push_str(&how),
+        }
         self.futures.remove(&future);
-        let result = Some(OwnedValues::new(values));
-        Line { outcome: Some(kind), result, ..line }
+        if let Some(fields) = line.fields() {
+            (fields.outcome, fields.result) = (Some(kind), Some(OwnedValues::new(values)));
+        }
     }
 
-    fn task_link(&self, task: TaskId, (trace, span, parent): (u128, u64, u64)) -> Line {
-        let (fields, what) = self.open_fields(Open::Task(task));
+    fn task_link(&self, line: &mut Line, task: TaskId, (trace, span, parent): (u128, u64, u64)) {
+        line.kind = "task_link";
+        self.push_task(line, task);
         let traceparent = traceparent(trace, span);
-        let parent_span = (parent != 0).then(|| format!("{parent:016x}"));
-        let within = parent_span.as_ref().map_or(String::new(), |span| format!(" in span {span}"));
-        let text = format!("{what} is {traceparent}{within}");
-        let link = Some(Box::new(TaskLink { traceparent, within: parent_span }));
-        Line { kind: "task_link", text, link, ..fields }
-    }
-
-    fn about(
-        &self,
-        kind: &'static str,
-        future: FutureId,
-        text: impl FnOnce(&str) -> String,
-    ) -> Line {
-        let (fields, _) = self.open_fields(Open::Poll(future));
-        Line { kind, text: text(&self.future_name(future)), ..fields }
+        let within = (parent != 0).then(|| format!("{parent:016x}"));
+        line.text.push_str(" is ");
+        line.text.push_str(&traceparent);
+        if let Some(span) = &within {
+            line.text.push_str(" in span ");
+            line.text.push_str(span);
+        }
+        if let Some(fields) = line.fields() {
+            fields.link = Some(Box::new(TaskLink { traceparent, within }));
+        }
     }
 
     fn name_future(&mut self, future: FutureId, site: SiteId) {
@@ -133,20 +160,28 @@ impl Lines<'_> {
         }
     }
 
-    /// What a future is, as far as events have said, or the state of a generation.
-    pub(super) fn future_site(&self, future: FutureId) -> Option<SiteId> {
+    /// Appends `app::handler #12`, or the number alone if nothing says what the future is.
+    pub(super) fn push_future(&mut self, line: &mut Line, future: FutureId) {
+        // As far as events have said, or the state of a generation.
         let told = self.futures.get(&future).copied();
-        told.or_else(|| self.names.tables().futures.get(&future).map(|state| state.site))
-    }
-
-    pub(super) fn future_name(&self, future: FutureId) -> String {
-        match self.future_site(future) {
-            Some(site) => format!("{} #{}", self.names.site(site), future.0),
-            None => format!("#{}", future.0),
+        let site = told.or_else(|| self.names.tables().futures.get(&future).map(|it| it.site));
+        if let Some(site) = site {
+            self.push_site(line, site);
+            line.text.push(' ');
+        }
+        line.push_id(future.0);
+        if let Some(fields) = line.fields() {
+            fields.future = Some(future);
         }
     }
 }
 
-fn for_task(task: TaskId) -> String {
-    if task.0 == 0 { String::new() } else { format!(" for task #{}", task.0) }
+fn push_for_task(line: &mut Line, task: TaskId) {
+    if task.0 > 0 {
+        line.text.push_str(" for task ");
+        line.push_id(task.0);
+        if let Some(fields) = line.fields() {
+            fields.task = Some(task);
+        }
+    }
 }

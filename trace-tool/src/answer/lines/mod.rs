@@ -1,9 +1,14 @@
-//! Events as lines: fields, and one text for people that is made together with them.
+//! Events as lines: one text for people, and with it the same in fields for programs.
 //!
+//! A trace has hundreds of millions of events, so a line costs as little as it can: its memory is
+//! used again, names are made once (`words`), and fields are filled only if a program reads them.
+//!
+//! - `line`: a line and its fields.
 //! - `futures`: futures, and tasks in other processes.
 //! - `system`: calls, CPUs, allocations.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use trace_analysis::regions::OwnedValues;
 use trace_analysis::stack::{Closed, Ending, Room, Stack, Visitor};
@@ -11,101 +16,63 @@ use trace_export::label::escape;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
-use trace_format::read::{ReadError, ThreadState, Timed};
+use trace_format::read::{ClockCursor, ReadError, ThreadState, Timed};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
 
-use crate::label::names::{NamedValues, Names, outcome, push_value};
+use self::words::{TaskWords, Words};
+use crate::label::names::{Names, outcome, push_value};
 use crate::label::places::Places;
-use crate::label::{call, units};
+use crate::label::units;
 pub use futures::TaskLink;
+pub use line::{Fields, Line};
 pub use system::SystemFields;
 
 mod futures;
+mod line;
 mod system;
+mod words;
 
-/// Maximum number of names of tasks and of futures that are remembered; others are shown by their
-/// number alone.
+/// Maximum number of names of tasks, of futures and of resources that are remembered; other tasks
+/// and futures are shown by their numbers alone.
 const NAMES_MAX: usize = 1 << 20;
 /// Maximum number of characters of a message that are shown.
 const MESSAGE_CHARS_MAX: usize = 1000;
-
-/// One line. `text` is for people, safe to print; the other fields are for programs, and those
-/// that do not apply are empty.
-#[derive(Debug, Default)]
-pub struct Line {
-    /// Since the first clock snapshot.
-    pub at_ns: u64,
-    /// Whose.
-    pub thread: Option<ThreadId>,
-    /// Its name as the trace has it.
-    pub thread_name: Option<String>,
-    /// What happened.
-    pub kind: &'static str,
-    /// How many things were open around it.
-    pub depth: usize,
-    /// The call site.
-    pub site: Option<SiteId>,
-    /// Of the call site or the task, as the trace has it.
-    pub name: Option<String>,
-    /// The task.
-    pub task: Option<TaskId>,
-    /// The task or the future that it is part of.
-    pub parent: Option<u64>,
-    /// The future.
-    pub future: Option<FutureId>,
-    /// How long.
-    pub duration: Option<Nanos>,
-    /// What was recorded at its begin.
-    pub arguments: Option<NamedValues>,
-    /// How it ended.
-    pub outcome: Option<Outcome>,
-    /// What was recorded at its end.
-    pub result: Option<OwnedValues>,
-    /// Of a counter.
-    pub value: Option<Value<'static>>,
-    /// Of a log or a fault.
-    pub message: Option<String>,
-    /// Events that were not recorded.
-    pub events: Option<u64>,
-    /// Ends that were not recorded.
-    pub ends: Option<u64>,
-    /// What other processes call the task.
-    pub link: Option<Box<TaskLink>>,
-    /// What the system did.
-    pub system: Option<Box<SystemFields>>,
-    /// For people.
-    pub text: String,
-    /// More lines for people: a stack.
-    pub below: Vec<String>,
-}
-
-impl Line {
-    /// Whether it says that something is missing.
-    #[must_use]
-    pub fn is_loud(&self) -> bool {
-        matches!(self.kind, "dropped" | "fault" | "lost_records")
-    }
-}
+/// Maximum number of lines whose memory is kept.
+const FREE_MAX: usize = 64;
 
 /// Turns events, in the order of time, into lines.
 #[derive(Debug)]
 pub struct Lines<'t> {
     names: &'t Names<'t>,
+    words: Words<'t>,
+    clock: ClockCursor<'t>,
     /// If stacks are wanted.
     places: Option<Places<'t>>,
+    /// Whether programs read the lines.
+    has_fields: bool,
     stacks: BTreeMap<ThreadId, Stack>,
-    /// Threads of which events are missing since they were heard of last.
-    gaps: BTreeSet<ThreadId>,
+    /// Threads of which events are missing and that have not restated since what is open.
+    gaps: BTreeMap<ThreadId, Gap>,
     /// Threads of which events are missing.
     faulty: BTreeSet<ThreadId>,
     room: Room,
-    /// Their names as the trace has them.
-    tasks: HashMap<TaskId, String>,
+    tasks: HashMap<TaskId, TaskWords>,
     futures: HashMap<FutureId, SiteId>,
     ended: Ended,
     lines: Vec<Line>,
+    /// Lines that were shown, to be used again.
+    free: Vec<Line>,
     last: Ticks,
+}
+
+/// Events of a thread are missing.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    /// Behind which time events follow a batch that restates what is open.
+    restated_behind: Option<Ticks>,
+    /// Whether the thread's stack knows of it.
+    is_known: bool,
 }
 
 /// What ended at one event.
@@ -133,6 +100,7 @@ impl Visitor for Ended {
             Ending::With(kind, values) => outcome = Some((kind, OwnedValues::new(values))),
             Ending::Misnested => note = "  (mis-nested: what was around it ended first)",
             Ending::Elsewhere => note = "  (begun on another thread)",
+            Ending::Unseen => note = "  (its begin is missing)",
             Ending::Lost => note = "  (its end is missing)",
             Ending::Unfinished => note = "  (still open)",
         }
@@ -149,20 +117,27 @@ impl Visitor for Ended {
 }
 
 impl<'t> Lines<'t> {
-    /// No lines yet. With `places`, stacks are shown.
+    /// No lines yet.
+    ///
+    /// - `places`: to show stacks.
+    /// - `has_fields`: whether programs read the lines.
     #[must_use]
-    pub fn new(names: &'t Names<'t>, places: Option<Places<'t>>) -> Self {
+    pub fn new(names: &'t Names<'t>, places: Option<Places<'t>>, has_fields: bool) -> Self {
         Self {
             names,
+            words: Words::new(names),
+            clock: ClockCursor::new(&names.tables().clock),
             places,
+            has_fields,
             stacks: BTreeMap::new(),
-            gaps: BTreeSet::new(),
+            gaps: BTreeMap::new(),
             faulty: BTreeSet::new(),
             room: Room::default(),
             tasks: HashMap::new(),
             futures: HashMap::new(),
             ended: Ended::default(),
             lines: Vec::new(),
+            free: Vec::new(),
             last: Ticks(0),
         }
     }
@@ -172,35 +147,54 @@ impl<'t> Lines<'t> {
         std::mem::take(&mut self.lines)
     }
 
+    /// Takes lines back that are done with: their memory is used again.
+    pub fn give_back(&mut self, mut lines: Vec<Line>) {
+        let room = FREE_MAX - self.free.len();
+        self.free.extend(lines.drain(..).take(room).map(|mut line| {
+            line.clear();
+            line
+        }));
+        if self.lines.is_empty() {
+            lines.clear();
+            self.lines = lines;
+        }
+    }
+
     /// What was open on a thread when the window began.
     pub fn open_at_start(&mut self, thread: ThreadId, open: &[OpenSince], at: Ticks) {
         let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new().with_room(&self.room));
         stack.resume(open.iter().copied(), false, at, &mut self.ended);
         for (depth, open) in open.iter().enumerate() {
-            let (fields, what) = self.open_fields(open.open);
-            let since = units::since(self.names.since(open.begin));
-            let text = format!("{what} {{  open since {since}");
-            let line = Line { kind: "open_at_start", depth, text, ..fields };
+            let mut line = self.start("open_at_start");
+            self.push_open(&mut line, open.open);
+            line.text.push_str(" {  open since ");
+            line.text.push_str(&units::since(self.names.since(open.begin)));
+            line.depth = depth;
             self.push(thread, self.nanos(at), line);
         }
     }
 
-    /// Reports what has lost its end. A thread with a known last state loses what that state does
-    /// not name; any other loses all, if no event of it came since some went missing.
+    /// Whether events of a thread are missing.
+    #[must_use]
+    pub fn is_faulty(&self, thread: ThreadId) -> bool {
+        self.faulty.contains(&thread)
+    }
+
+    /// Reports what has lost its end. A thread with a known state behind the lines loses what that
+    /// state does not name; any other loses all that it has not restated since events went missing.
     ///
-    /// - `states`: as of [`trace_analysis::last_states`].
+    /// - `states`: as of [`trace_analysis::states_behind`].
     pub fn lost_at_end(&mut self, states: &HashMap<ThreadId, ThreadState>) {
         for thread in std::mem::take(&mut self.faulty) {
             let new = || Stack::new().with_room(&self.room);
             let stack = self.stacks.entry(thread).or_insert_with(new);
-            match states.get(&thread) {
-                Some(state) => {
-                    let open = state.open.iter().copied();
-                    stack.resume(open, false, self.last, &mut self.ended);
-                }
-                None if self.gaps.contains(&thread) => stack.gap(self.last, &mut self.ended),
-                None => {}
+            if self.gaps.remove(&thread).is_some_and(|gap| !gap.is_known) {
+                stack.gap(self.last, &mut self.ended);
             }
+            if let Some(state) = states.get(&thread) {
+                stack.resume(state.open.iter().copied(), false, self.last, &mut self.ended);
+            }
+            stack.lose(self.last, &mut self.ended);
             let lost = std::mem::take(&mut self.ended.closed);
             self.lost(thread, self.last, &lost);
         }
@@ -215,36 +209,40 @@ impl<'t> Lines<'t> {
                 self.push(thread, self.nanos(ended.end), line);
             }
             for (depth, open) in stack.open().enumerate() {
-                let (fields, what) = self.open_fields(open.open);
-                let duration = self.names.since(open.begin).until(self.nanos(self.last));
-                let text = format!("… {what} still open, for {}", units::time(duration));
-
-                let line =
-                    Line { kind: "open_at_end", depth, text, duration: Some(duration), ..fields };
+                let mut line = self.start("open_at_end");
+                line.text.push_str("… ");
+                self.push_open(&mut line, open.open);
+                line.text.push_str(" still open, for ");
+                line.push_duration(self.names.since(open.begin).until(self.nanos(self.last)));
+                line.depth = depth;
                 self.push(thread, self.nanos(self.last), line);
             }
         }
     }
 
     /// A fault, and whose events it cost.
-    pub fn fault(&mut self, thread: Option<ThreadId>, error: &ReadError) {
+    ///
+    /// - `restated_behind`: as of [`InOrder::restated_behind`](trace_format::read::InOrder).
+    pub fn fault(
+        &mut self,
+        thread: Option<ThreadId>,
+        restated_behind: Option<Ticks>,
+        error: &ReadError,
+    ) {
         // What was open goes on if the thread says so next.
-        self.gaps.extend(thread);
+        let gap = Gap { restated_behind, is_known: false };
+        self.gaps.extend(thread.map(|thread| (thread, gap)));
         self.faulty.extend(thread);
         let message = error.to_string();
-        let text = format!("!! DAMAGED: {}", escape::plain(&message, MESSAGE_CHARS_MAX));
-        let at_ns = self.nanos(self.last).0;
-        let thread_name = thread.map(|thread| self.names.thread_name(thread));
-        let message = Some(message);
-        self.lines.push(Line {
-            at_ns,
-            thread,
-            thread_name,
-            kind: "fault",
-            text,
-            message,
-            ..Line::default()
-        });
+        let mut line = self.start("fault");
+        line.text.push_str("!! DAMAGED: ");
+        escape::push(&mut line.text, message.as_bytes(), MESSAGE_CHARS_MAX);
+        (line.at_ns, line.thread) = (self.nanos(self.last).0, thread);
+        if let Some(fields) = line.fields() {
+            fields.thread_name = thread.map(|thread| self.words.thread(thread));
+            fields.message = Some(message);
+        }
+        self.lines.push(line);
     }
 
     /// The next event.
@@ -255,34 +253,45 @@ impl<'t> Lines<'t> {
             return self.cpu_event(timed);
         }
         let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new().with_room(&self.room));
-        let is_missing = self.gaps.remove(&thread);
+        let gap = self.gaps.remove(&thread);
         if !matches!(event.kind, EventKind::Reopen { .. }) {
-            if is_missing {
-                stack.gap(event.ticks, &mut self.ended);
+            if let Some(gap) = gap {
+                if !gap.is_known {
+                    stack.gap(event.ticks, &mut self.ended);
+                }
+                match gap.restated_behind {
+                    Some(behind) if event.ticks > behind => stack.restate(),
+                    _ => _ = self.gaps.insert(thread, Gap { is_known: true, ..gap }),
+                }
             }
             stack.passes(&event, &mut self.ended);
         }
         // What was not restated has lost its end, whatever this event is.
-        let lost: Vec<_> = self.ended.closed.drain(..).collect();
+        let has_lost = !self.ended.closed.is_empty();
+        let lost = if has_lost { std::mem::take(&mut self.ended.closed) } else { Vec::new() };
         let depth = stack.depth();
         stack.feed(&event, &mut self.ended);
         self.lost(thread, event.ticks, &lost);
-        if let Some(line) = self.line(&event, depth) {
+        if !is_end(&event.kind) {
             self.ended.closed.clear();
-            self.push_with_stack(thread, &event.kind, event.ticks, line);
-            return;
+            let mut line = self.start("");
+            self.fill(&mut line, &event);
+            line.depth = depth;
+            return self.push_with_stack(thread, &event.kind, event.ticks, line);
         }
         let returned = match event.kind {
             EventKind::EndCall { result } => Some(result),
             _ => None,
         };
-        for ended in std::mem::take(&mut self.ended.closed) {
+        let mut closed = std::mem::take(&mut self.ended.closed);
+        for ended in closed.drain(..) {
             let line = self.end_line(&ended, returned);
             self.push_with_stack(thread, &event.kind, ended.end, line);
         }
+        self.ended.closed = closed;
         if std::mem::take(&mut self.ended.without_begin) {
-            let text = "} an end of nothing".to_owned();
-            let line = Line { kind: "region_end", text, ..Line::default() };
+            let mut line = self.start("region_end");
+            line.text.push_str("} an end of nothing");
             self.push(thread, self.nanos(event.ticks), line);
         }
     }
@@ -295,214 +304,282 @@ impl<'t> Lines<'t> {
         }
     }
 
+    /// A line without words.
+    fn start(&mut self, kind: &'static str) -> Line {
+        let mut line = self.free.pop().unwrap_or_default();
+        line.kind = kind;
+        if self.has_fields {
+            line.fields.get_or_insert_default();
+        }
+        line
+    }
+
     fn push(&mut self, thread: ThreadId, at: Nanos, mut line: Line) {
-        line.at_ns = at.0;
-        line.thread = Some(thread);
-        line.thread_name = Some(self.names.thread_name(thread));
+        (line.at_ns, line.thread) = (at.0, Some(thread));
+        if let Some(fields) = line.fields() {
+            fields.thread_name = Some(self.words.thread(thread));
+        }
         self.lines.push(line);
     }
 
     fn nanos(&self, ticks: Ticks) -> Nanos {
-        self.names.nanos(ticks)
+        self.clock.nanos(ticks)
     }
 
-    /// The line of an event that is no end; of an end there is one for each thing that ended.
-    fn line(&mut self, event: &Event<'_>, depth: usize) -> Option<Line> {
-        let line = match event.kind {
+    /// What an event says that is no end; of an end there is a line for each thing that ended.
+    fn fill(&mut self, line: &mut Line, event: &Event<'_>) {
+        let none = Values::default();
+        match event.kind {
             EventKind::Region { site, duration, values } => {
-                self.complete(Open::Region(site), event.ticks, duration, values)
+                self.complete(line, (Open::Region(site), values), event.ticks, duration);
             }
             EventKind::Poll { future, duration, .. } => {
-                self.complete(Open::Poll(future), event.ticks, duration, Values::default())
+                self.complete(line, (Open::Poll(future), none), event.ticks, duration);
             }
             EventKind::TaskRun { task, duration } => {
-                self.complete(Open::Task(task), event.ticks, duration, Values::default())
+                self.complete(line, (Open::Task(task), none), event.ticks, duration);
             }
             EventKind::Call { call, result, duration } => {
-                self.call(call, event.ticks, result, duration)
+                self.call(line, call, event.ticks, (result, duration));
             }
-            EventKind::CallBegin { call } => self.begin(Open::Call(call), Values::default()),
-            EventKind::RegionBegin { site, values } => self.begin(Open::Region(site), values),
-            EventKind::PollBegin { future } => self.begin(Open::Poll(future), Values::default()),
-            EventKind::TaskRunBegin { task } => self.begin(Open::Task(task), Values::default()),
-            EventKind::End
-            | EventKind::EndValue { .. }
-            | EventKind::EndCall { .. }
-            | EventKind::EndPoll { .. }
-            | EventKind::EndDetached { .. }
-            | EventKind::Reopen { .. } => return None,
-            _ => self.moment(&event.kind, event.ticks),
-        };
-        Some(Line { depth, ..line })
+            EventKind::CallBegin { call } => self.begin(line, Open::Call(call), none),
+            EventKind::RegionBegin { site, values } => self.begin(line, Open::Region(site), values),
+            EventKind::PollBegin { future } => self.begin(line, Open::Poll(future), none),
+            EventKind::TaskRunBegin { task } => self.begin(line, Open::Task(task), none),
+            _ => self.moment(line, &event.kind, event.ticks),
+        }
     }
 
-    fn complete(&self, open: Open, at: Ticks, duration: Ticks, values: Values<'_>) -> Line {
-        let (fields, what) = self.open_fields(open);
-        let kind = match open {
+    fn complete(
+        &mut self,
+        line: &mut Line,
+        (open, values): (Open, Values<'_>),
+        at: Ticks,
+        duration: Ticks,
+    ) {
+        line.kind = match open {
             Open::Region(_) => "region",
             Open::Poll(_) => "poll",
             Open::Task(_) => "task_run",
             Open::Call(_) => "call",
         };
-        let duration = self.names.duration(at, duration);
-        let (shown, arguments) = self.arguments(open, values);
-        let text = format!("{what}{shown}  {}", units::time(duration));
-        Line { kind, text, arguments, duration: Some(duration), ..fields }
+        self.push_open(line, open);
+        self.push_arguments(line, open, values);
+        line.text.push_str("  ");
+        line.push_duration(self.names.duration(at, duration));
     }
 
-    fn begin(&self, open: Open, values: Values<'_>) -> Line {
-        let (fields, what) = self.open_fields(open);
-        let kind = match open {
+    fn begin(&mut self, line: &mut Line, open: Open, values: Values<'_>) {
+        line.kind = match open {
             Open::Region(_) => "region_begin",
             Open::Poll(_) => "poll_begin",
             Open::Task(_) => "task_run_begin",
             Open::Call(_) => "call_begin",
         };
-        let (shown, arguments) = self.arguments(open, values);
-        Line { kind, text: format!("{what}{shown} {{"), arguments, ..fields }
+        self.push_open(line, open);
+        self.push_arguments(line, open, values);
+        line.text.push_str(" {");
     }
 
-    fn end_line(&self, ended: &EndedOne, returned: Option<i64>) -> Line {
-        let (mut fields, mut what) = self.open_fields(ended.open);
-        if let (Open::Call(made), Some(returned)) = (ended.open, returned) {
-            what.push_str(&call::ending(made.call, returned));
-            fields.system.get_or_insert_default().set_result(returned);
-        }
-        let kind = match ended.open {
+    fn end_line(&mut self, ended: &EndedOne, returned: Option<i64>) -> Line {
+        let mut line = self.start(match ended.open {
             Open::Region(_) => "region_end",
             Open::Poll(_) => "poll_end",
             Open::Task(_) => "task_run_end",
             Open::Call(_) => "call_end",
-        };
-        let duration = self.names.since(ended.begin).until(self.nanos(ended.end));
-        let mut text = format!("}} {what}  {}", units::time(duration));
-        let mut line = Line { kind, depth: ended.depth, duration: Some(duration), ..fields };
-        if let Some((kind, values)) = &ended.outcome {
-            text.push_str("  ");
-            text.push_str(&outcome(*kind, values.values()));
-            line.outcome = Some(*kind);
-            line.result = Some(values.clone());
+        });
+        line.text.push_str("} ");
+        self.push_open(&mut line, ended.open);
+        if let (Open::Call(made), Some(returned)) = (ended.open, returned) {
+            line.push_ending(made.call, returned);
         }
-        text.push_str(ended.note);
-        line.text = text.trim_end().to_owned();
+        line.text.push_str("  ");
+        line.push_duration(self.names.since(ended.begin).until(self.nanos(ended.end)));
+        line.depth = ended.depth;
+        if let Some((kind, values)) = &ended.outcome {
+            line.text.push_str("  ");
+            line.text.push_str(&outcome(*kind, values.values()));
+            if let Some(fields) = line.fields() {
+                (fields.outcome, fields.result) = (Some(*kind), Some(values.clone()));
+            }
+        }
+        line.text.push_str(ended.note);
+        line.text.truncate(line.text.trim_end().len());
         line
     }
 
     /// An event that neither opens nor ends anything on its thread's stack.
-    fn moment(&mut self, kind: &EventKind<'_>, at: Ticks) -> Line {
+    fn moment(&mut self, line: &mut Line, kind: &EventKind<'_>, at: Ticks) {
         match *kind {
             EventKind::Instant { site, values } => {
-                let (shown, arguments) = self.arguments(Open::Region(site), values);
-                let text = format!("* {}{shown}", self.names.site(site));
-                Line { kind: "instant", text, arguments, ..self.site_fields(site) }
+                line.kind = "instant";
+                line.text.push_str("* ");
+                self.push_site(line, site);
+                self.push_arguments(line, Open::Region(site), values);
             }
-            EventKind::Log { site, text: message } => {
-                let mut text = format!("{}: ", self.names.short_site(site));
-                escape::push_text(&mut text, message, MESSAGE_CHARS_MAX);
-                let message = Some(message.readable().into_owned());
-                Line { kind: "log", text, message, ..self.site_fields(site) }
+            EventKind::Log { site, text } => {
+                line.kind = "log";
+                self.push_short_site(line, site);
+                line.text.push_str(": ");
+                escape::push_text(&mut line.text, text, MESSAGE_CHARS_MAX);
+                if let Some(fields) = line.fields() {
+                    fields.message = Some(text.readable().into_owned());
+                }
             }
             EventKind::Counter { site, value } => {
-                let mut text = format!("{} = ", self.names.short_site(site));
-                push_value(&mut text, &value);
-                let value = number(value);
-                Line { kind: "counter", text, value, ..self.site_fields(site) }
+                line.kind = "counter";
+                self.push_short_site(line, site);
+                line.text.push_str(" = ");
+                push_value(&mut line.text, &value);
+                if let Some(fields) = line.fields() {
+                    fields.value = number(value);
+                }
             }
             EventKind::TaskBegin { task, parent, name } => {
-                self.task_begin(task, parent, name.readable().into_owned(), "")
+                self.task_begin(line, (task, parent), &name.readable(), None);
             }
             EventKind::TaskBeginSite { task, parent, site, values } => {
-                let (shown, arguments) = self.arguments(Open::Region(site), values);
-                let line = self.task_begin(task, parent, self.names.raw_site(site), &shown);
-                Line { arguments, site: self.site_fields(site).site, ..line }
+                let name = self.names.raw_site(site);
+                self.task_begin(line, (task, parent), &name, Some((site, values)));
             }
             EventKind::TaskEnd { task } => {
-                let (fields, what) = self.open_fields(Open::Task(task));
+                line.kind = "task_end";
+                self.push_task(line, task);
+                line.text.push_str(" ends");
                 self.tasks.remove(&task);
-                Line { kind: "task_end", text: format!("{what} ends"), ..fields }
             }
             EventKind::Dropped { events, ends, from, to } => {
+                line.kind = "dropped";
                 let lost = units::plural(events, "event", "events");
                 let lost_ends = units::plural(ends, "end", "ends");
                 let from = units::moment(self.nanos(from));
                 let to = units::moment(self.nanos(to));
                 let text = format!("!! DROPPED {lost} and {lost_ends}, from {from} to {to} s");
-                let (events, ends) = (Some(events), Some(ends));
-                Line { kind: "dropped", text, events, ends, ..Line::default() }
+                line.text.push_str(&text);
+                if let Some(fields) = line.fields() {
+                    (fields.events, fields.ends) = (Some(events), Some(ends));
+                }
             }
             EventKind::Unknown { opcode } => {
-                let text = format!("event {opcode:#04x} of a newer version");
-                Line { kind: "unknown", text, ..Line::default() }
+                line.kind = "unknown";
+                line.text.push_str(&format!("event {opcode:#04x} of a newer version"));
             }
             EventKind::Alloc { sample, address, bytes, .. } => {
-                system::allocation(sample, address, bytes)
+                line.allocation(sample, address, bytes);
             }
-            EventKind::Free { sample } => system::freed(sample),
-            _ => self.future(kind, at),
+            EventKind::Free { sample } => line.freed(sample),
+            _ => self.future(line, kind, at),
         }
     }
 
-    /// - `arguments`: as they are shown.
-    fn task_begin(&mut self, task: TaskId, parent: TaskId, name: String, arguments: &str) -> Line {
-        let within = if parent.0 == 0 { String::new() } else { format!(" in #{}", parent.0) };
-        let shown = escape::plain(&name, MESSAGE_CHARS_MAX);
-        let text = format!("task {shown}{arguments} #{} begins{within}", task.0);
-        self.name_task(task, name.clone());
-        let (name, task) = (Some(name), Some(task));
-        let parent = (parent.0 > 0).then_some(parent.0);
-        Line { kind: "task_begin", text, name, task, parent, ..Line::default() }
+    /// - `made`: its call site and arguments, if it has one.
+    fn task_begin(
+        &mut self,
+        line: &mut Line,
+        (task, parent): (TaskId, TaskId),
+        name: &str,
+        made: Option<(SiteId, Values<'_>)>,
+    ) {
+        let words = TaskWords::new(name);
+        line.kind = "task_begin";
+        line.text.push_str("task ");
+        line.text.push_str(&words.shown);
+        if let Some((site, values)) = made {
+            self.push_arguments(line, Open::Region(site), values);
+            if let Some(fields) = line.fields() {
+                fields.site = Some(self.words.site(site).id);
+            }
+        }
+        line.text.push(' ');
+        line.push_id(task.0);
+        line.text.push_str(" begins");
+        if parent.0 > 0 {
+            line.text.push_str(" in ");
+            line.push_id(parent.0);
+        }
+        if let Some(fields) = line.fields() {
+            (fields.name, fields.task) = (Some(Rc::clone(&words.name)), Some(task));
+            fields.parent = (parent.0 > 0).then_some(parent.0);
+        }
+        self.keep_task(task, words);
     }
 
     /// What a task is called, as the trace has it.
-    pub fn name_task(&mut self, task: TaskId, name: String) {
+    pub fn name_task(&mut self, task: TaskId, name: &str) {
+        self.keep_task(task, TaskWords::new(name));
+    }
+
+    fn keep_task(&mut self, task: TaskId, words: TaskWords) {
         if self.tasks.len() < NAMES_MAX {
-            self.tasks.insert(task, name);
+            self.tasks.insert(task, words);
         }
     }
 
-    /// The fields that say what is open, and the same for people.
-    fn open_fields(&self, open: Open) -> (Line, String) {
+    /// Appends what is open.
+    fn push_open(&mut self, line: &mut Line, open: Open) {
         match open {
-            Open::Region(site) => (self.site_fields(site), self.names.site(site)),
+            Open::Region(site) => self.push_site(line, site),
             Open::Poll(future) => {
-                let site = self.future_site(future);
-                let fields = site.map_or_else(Line::default, |site| self.site_fields(site));
-                let text = format!("poll {}", self.future_name(future));
-                (Line { future: Some(future), ..fields }, text)
+                line.text.push_str("poll ");
+                self.push_future(line, future);
             }
-            Open::Task(task) => {
-                let name = self.tasks.get(&task).cloned();
-                let text = match &name {
-                    Some(name) => {
-                        format!("task {} #{}", escape::plain(name, MESSAGE_CHARS_MAX), task.0)
-                    }
-                    None => format!("task #{}", task.0),
-                };
-                (Line { task: Some(task), name, ..Line::default() }, text)
-            }
-            Open::Call(made) => self.call_fields(made),
+            Open::Task(task) => self.push_task(line, task),
+            Open::Call(made) => self.push_call(line, made),
         }
     }
 
-    fn site_fields(&self, site: SiteId) -> Line {
-        let defined = self.names.callsite(site);
-        let name = defined.map(|site| match site.module.as_str() {
-            "" => site.name.clone(),
-            module => format!("{module}::{}", site.name),
-        });
-        // All that the trace does not define is one, as in every sum.
-        let site = if defined.is_some() { site } else { SiteId(0) };
-        Line { site: Some(site), name, ..Line::default() }
-    }
-
-    fn arguments(&self, open: Open, values: Values<'_>) -> (String, Option<NamedValues>) {
-        match open {
-            Open::Region(site) if !values.is_empty() => {
-                (self.names.arguments(site, values), Some(self.names.named(site, values)))
-            }
-            _ => (String::new(), None),
+    /// Appends a task: `task request #7`.
+    fn push_task(&self, line: &mut Line, task: TaskId) {
+        let words = self.tasks.get(&task);
+        line.text.push_str("task ");
+        if let Some(words) = words {
+            line.text.push_str(&words.shown);
+            line.text.push(' ');
+        }
+        line.push_id(task.0);
+        if let Some(fields) = line.fields() {
+            fields.name = words.map(|words| Rc::clone(&words.name));
+            fields.task = Some(task);
         }
     }
+
+    /// Appends a call site's path.
+    fn push_site(&mut self, line: &mut Line, site: SiteId) {
+        let words = self.words.site(site);
+        line.text.push_str(&words.shown);
+        line.set_site(words);
+    }
+
+    /// Appends a call site's name alone: of a counter or a log's category.
+    fn push_short_site(&mut self, line: &mut Line, site: SiteId) {
+        let words = self.words.site(site);
+        line.text.push_str(&words.short);
+        line.set_site(words);
+    }
+
+    fn push_arguments(&self, line: &mut Line, open: Open, values: Values<'_>) {
+        let Open::Region(site) = open else { return };
+        if values.is_empty() {
+            return;
+        }
+        self.names.push_arguments(&mut line.text, site, values);
+        if let Some(fields) = line.fields() {
+            fields.arguments = Some(self.names.named(site, values));
+        }
+    }
+}
+
+/// Whether an event ends something: then there is a line for each thing that ended.
+fn is_end(kind: &EventKind<'_>) -> bool {
+    matches!(
+        kind,
+        EventKind::End
+            | EventKind::EndValue { .. }
+            | EventKind::EndCall { .. }
+            | EventKind::EndPoll { .. }
+            | EventKind::EndDetached { .. }
+            | EventKind::Reopen { .. }
+    )
 }
 
 /// A value that borrows nothing.

@@ -1,7 +1,7 @@
 //! Lines about what the system did: calls into it, what ran where, allocations.
 
 use trace_format::event::EventKind;
-use trace_format::id::{OpenCall, ResourceId, SampleId, StackId, ThreadId};
+use trace_format::id::{CallId, OpenCall, ResourceId, SampleId, StackId, ThreadId};
 use trace_format::read::Timed;
 use trace_format::time::Ticks;
 
@@ -42,9 +42,24 @@ pub struct SystemFields {
 
 impl SystemFields {
     /// Adds what a call returned.
-    pub(super) fn set_result(&mut self, result: i64) {
+    fn set_result(&mut self, result: i64) {
         self.returned = Some(result);
         self.error = (result < 0).then(|| errno::shown(result.unsigned_abs()));
+    }
+
+    /// Of an event of a CPU.
+    ///
+    /// - `os_thread`: the system's id of the thread it is about.
+    fn of_cpu(kind: &EventKind<'_>, os_thread: u64) -> Self {
+        let system = Self { os_thread: Some(os_thread), ..Self::default() };
+        match *kind {
+            EventKind::SwitchOut { preempted, .. } => Self { preempted: Some(preempted), ..system },
+            EventKind::Fault { address, .. } => Self { address: Some(address), ..system },
+            EventKind::LostKernel { records } => {
+                Self { records: Some(records), os_thread: None, ..system }
+            }
+            _ => system,
+        }
     }
 }
 
@@ -64,93 +79,112 @@ pub(super) fn stack_of(kind: &EventKind<'_>) -> Option<StackId> {
     stack.filter(|stack| *stack != StackId(0))
 }
 
-/// An allocation that is a sample.
-pub(super) fn allocation(sample: SampleId, address: u64, bytes: u64) -> Line {
-    let text = format!("sampled allocation #{} of {}", sample.0, units::bytes(bytes));
-    let (sample, address, bytes) = (Some(sample), Some(address), Some(bytes));
-    let fields = SystemFields { sample, address, bytes, ..SystemFields::default() };
-    Line { kind: "alloc", text, system: Some(Box::new(fields)), ..Line::default() }
-}
+impl Line {
+    /// Appends what a call returned that has ended.
+    pub(super) fn push_ending(&mut self, made: CallId, result: i64) {
+        call::push_ending(&mut self.text, made, result);
+        if let Some(fields) = self.fields() {
+            fields.system.get_or_insert_default().set_result(result);
+        }
+    }
 
-/// The end of one.
-pub(super) fn freed(sample: SampleId) -> Line {
-    let text = format!("sampled allocation #{} freed", sample.0);
-    let fields = SystemFields { sample: Some(sample), ..SystemFields::default() };
-    Line { kind: "free", text, system: Some(Box::new(fields)), ..Line::default() }
+    /// An allocation that is a sample.
+    pub(super) fn allocation(&mut self, sample: SampleId, address: u64, bytes: u64) {
+        self.kind = "alloc";
+        self.text.push_str("sampled allocation ");
+        self.push_id(sample.0);
+        self.text.push_str(" of ");
+        self.text.push_str(&units::bytes(bytes));
+        if let Some(fields) = self.fields() {
+            let (sample, address, bytes) = (Some(sample), Some(address), Some(bytes));
+            let system = SystemFields { sample, address, bytes, ..SystemFields::default() };
+            fields.system = Some(Box::new(system));
+        }
+    }
+
+    /// The end of one.
+    pub(super) fn freed(&mut self, sample: SampleId) {
+        self.kind = "free";
+        self.text.push_str("sampled allocation ");
+        self.push_id(sample.0);
+        self.text.push_str(" freed");
+        if let Some(fields) = self.fields() {
+            let system = SystemFields { sample: Some(sample), ..SystemFields::default() };
+            fields.system = Some(Box::new(system));
+        }
+    }
 }
 
 impl Lines<'_> {
-    /// The fields that say which call it is, and the same for people.
-    pub(super) fn call_fields(&self, made: OpenCall) -> (Line, String) {
-        let name = call::name(made.call);
-        let resource = call::resource(self.names.tables(), made.resource);
-        let text = match &resource {
-            Some(resource) => format!("{name} {resource}"),
-            None => name.clone(),
-        };
-        let system = SystemFields {
-            call: Some(name),
-            resource: (made.resource.0 > 0).then_some(made.resource),
-            resource_name: self.names.resource_name(made.resource),
-            ..SystemFields::default()
-        };
-        (Line { system: Some(Box::new(system)), ..Line::default() }, text)
+    /// Appends a call: its name, and what it is about.
+    pub(super) fn push_call(&mut self, line: &mut Line, made: OpenCall) {
+        let name = trace_export::label::call::name(made.call);
+        line.text.push_str(&name);
+        self.words.push_resource(&mut line.text, made.resource);
+        if let Some(fields) = line.fields() {
+            let system = SystemFields {
+                call: Some(name.into_owned()),
+                resource: (made.resource.0 > 0).then_some(made.resource),
+                resource_name: self.names.resource_name(made.resource),
+                ..SystemFields::default()
+            };
+            fields.system = Some(Box::new(system));
+        }
     }
 
     /// A call with nothing inside.
-    pub(super) fn call(&self, made: OpenCall, at: Ticks, returned: i64, duration: Ticks) -> Line {
-        let (mut line, text) = self.call_fields(made);
-        let duration = self.names.duration(at, duration);
-        line.text =
-            format!("{text}{}  {}", call::ending(made.call, returned), units::time(duration));
+    pub(super) fn call(
+        &mut self,
+        line: &mut Line,
+        made: OpenCall,
+        at: Ticks,
+        (returned, duration): (i64, Ticks),
+    ) {
         line.kind = "call";
-        line.duration = Some(duration);
-        line.system.get_or_insert_default().set_result(returned);
-        line
+        self.push_call(line, made);
+        line.push_ending(made.call, returned);
+        line.text.push_str("  ");
+        line.push_duration(self.names.duration(at, duration));
     }
 
     /// What happened on a CPU.
     pub(super) fn cpu_event(&mut self, timed: &Timed<'_>) {
         let Timed { thread, event } = *timed;
-        let at = event.ticks;
-        let who = |os_thread| self.names.os_thread(os_thread, at);
-        let (kind, text, os_thread) = match event.kind {
-            EventKind::SwitchIn { os_thread } => {
-                ("switch_in", format!("{} runs", who(os_thread)), os_thread)
-            }
+        let (kind, os_thread, what) = match event.kind {
+            EventKind::SwitchIn { os_thread } => ("switch_in", os_thread, " runs"),
             EventKind::SwitchOut { os_thread, preempted: true } => {
-                ("switch_out", format!("{} is put off", who(os_thread)), os_thread)
+                ("switch_out", os_thread, " is put off")
             }
             EventKind::SwitchOut { os_thread, preempted: false } => {
-                ("switch_out", format!("{} waits", who(os_thread)), os_thread)
+                ("switch_out", os_thread, " waits")
             }
-            EventKind::Sample { os_thread, .. } => {
-                ("sample", format!("{} seen running", who(os_thread)), os_thread)
-            }
-            EventKind::Fault { os_thread, address, .. } => {
-                let text = format!("{} waits for the page at {address:#x}", who(os_thread));
-                ("page_fault", text, os_thread)
+            EventKind::Sample { os_thread, .. } => ("sample", os_thread, " seen running"),
+            EventKind::Fault { os_thread, .. } => ("page_fault", os_thread, " waits for the page"),
+            EventKind::LostKernel { .. } => ("lost_records", 0, ""),
+            _ => ("unknown", 0, "an unknown event"),
+        };
+        let mut line = self.start(kind);
+        if !matches!(kind, "lost_records" | "unknown") {
+            self.names.push_os_thread(&mut line.text, os_thread, event.ticks);
+        }
+        line.text.push_str(what);
+        match event.kind {
+            EventKind::Fault { address, .. } => {
+                line.text.push_str(&format!(" at {address:#x}"));
             }
             EventKind::LostKernel { records } => {
                 let lost = units::plural(records, "record", "records");
-                ("lost_records", format!("!! LOST {lost} of what ran where"), 0)
-            }
-            _ => ("unknown", "an unknown event".to_owned(), 0),
-        };
-        let mut system = SystemFields { os_thread: Some(os_thread), ..SystemFields::default() };
-        match event.kind {
-            EventKind::SwitchOut { preempted, .. } => system.preempted = Some(preempted),
-            EventKind::Fault { address, .. } => system.address = Some(address),
-            EventKind::LostKernel { records } => {
-                (system.records, system.os_thread) = (Some(records), None);
+                line.text.push_str(&format!("!! LOST {lost} of what ran where"));
             }
             _ => {}
         }
-        let line = Line { kind, text, system: Some(Box::new(system)), ..Line::default() };
-        self.push_with_stack(thread, &event.kind, at, line);
+        if let Some(fields) = line.fields() {
+            fields.system = Some(Box::new(SystemFields::of_cpu(&event.kind, os_thread)));
+        }
+        self.push_with_stack(thread, &event.kind, event.ticks, line);
     }
 
-    /// Adds a line, and below it the stack that its event was recorded at.
+    /// Adds a line, and the stack that its event was recorded at.
     pub(super) fn push_with_stack(
         &mut self,
         thread: ThreadId,
@@ -158,11 +192,17 @@ impl Lines<'_> {
         at: Ticks,
         mut line: Line,
     ) {
-        if let (Some(places), Some(stack)) = (self.places, stack_of(kind)) {
-            let system = line.system.get_or_insert_default();
-            system.stack = Some(stack);
-            system.frames = places.frames(stack).iter().map(Place::new).collect();
-            line.below = places.lines(stack);
+        if let Some(places) = self.places
+            && let Some(stack) = stack_of(kind)
+        {
+            match line.fields() {
+                Some(fields) => {
+                    let system = fields.system.get_or_insert_default();
+                    system.stack = Some(stack);
+                    system.frames = places.frames(stack).iter().map(Place::new).collect();
+                }
+                None => line.below = places.lines(stack),
+            }
         }
         self.push(thread, self.nanos(at), line);
     }
