@@ -452,7 +452,7 @@ fn snapshots_have_or_report_what_was_recorded_in_their_time() {
         recorder.stop();
         if is_mapped && is_all {
             let bytes = std::fs::read(&path).expect("it is there");
-            let trace = trace_format::flight::unwind(&bytes).expect("it is such a file");
+            let trace = trace_format::survive::ring::unwind(&bytes).expect("it is such a file");
             check_all(&whole(&trace), &far);
         }
         random.next();

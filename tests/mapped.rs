@@ -15,8 +15,8 @@ use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
 use trace_format::event::EventKind;
-use trace_format::flight::{Header, unwind};
 use trace_format::read::TraceFile;
+use trace_format::survive::ring::{RingHeader, unwind};
 use trace_format::value::Value;
 
 #[traced]
@@ -117,7 +117,7 @@ fn a_log_that_has_gone_round_has_the_last_of_it() {
             let headers = trace.batches.iter().map(|batch| batch.header);
             let kept = headers.map(|it| u64::from(it.header_bytes) + u64::from(it.payload_bytes));
             let (kept, cut) = (kept.sum::<u64>(), (3 * 64) << 10);
-            let log = Header::divide(bytes as u64, 0).log_bytes;
+            let log = RingHeader::divide(bytes as u64, 0).log_bytes;
             assert!(first == 0 || kept + cut > log, "{kept} of {log}, {count} steps");
         }
     }

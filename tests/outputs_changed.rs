@@ -17,8 +17,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trace_format::definition::Definition;
-use trace_format::flight::unwind;
 use trace_format::header::FileHeader;
+use trace_format::survive::ring::unwind;
 
 /// The collector notices each change when it writes, at least this often.
 const GENERATION: Duration = Duration::from_millis(10);

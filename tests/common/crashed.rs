@@ -8,10 +8,10 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use trace_format::event::EventKind;
-use trace_format::flight::unwind;
 use trace_format::id::ThreadId;
-use trace_format::live::recover_part;
 use trace_format::read::{ReadAt as _, TraceFile};
+use trace_format::survive::live::recover_part;
+use trace_format::survive::ring::unwind;
 use trace_format::value::Value;
 
 /// The file beside a running trace.

@@ -1,7 +1,7 @@
 //! From payloads to a file's bytes: headers filled in, compressed if asked, listed for the index.
 //!
-//! A [`FileEncoder`] hands out byte strings that the caller appends to its sink in that order; it
-//! does no IO itself, so it knows offsets but never whether a write worked.
+//! A [`FileEncoder`] returns bytes that the caller appends to its sink in the order in which it got
+//! them. It does no IO itself, so it knows offsets, but never whether a write worked.
 
 use crate::header::{
     BATCH_HEADER_BYTES, BatchHeader, BatchKind, FILE_HEADER_BYTES, FLAG_FIRST, FileHeader,
@@ -24,7 +24,7 @@ pub enum Compression {
     Lz4,
 }
 
-/// What the caller says of a batch; the encoder adds the rest of the header.
+/// The part of a batch's header that the caller gives; the encoder adds the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchInfo {
     /// What the payload holds.
@@ -35,9 +35,9 @@ pub struct BatchInfo {
     pub sequence: u32,
     /// Payload bytes of the same batch in earlier pieces.
     pub offset: u32,
-    /// In which it is written.
+    /// The generation in which it is written.
     pub generation: u32,
-    /// The first event's delta counts from here.
+    /// The time from which the first event's delta counts.
     pub base_ticks: Ticks,
     /// Nothing in it is later.
     pub last_ticks: Ticks,
@@ -73,15 +73,15 @@ impl BatchInfo {
         }
     }
 
-    /// How a file has a piece that is the first of its thread there; `None` if it can't begin with
-    /// it, for it does not restate.
+    /// The same piece as the first one of its thread in a file; `None` if a thread can't begin with
+    /// it, as it does not restate what is open.
     #[must_use]
     pub fn first_of_thread(self) -> Option<Self> {
         let first = if self.sequence > 0 { FLAG_FIRST } else { 0 };
         (self.offset == 0).then_some(Self { flags: self.flags | first, ..self })
     }
 
-    /// The header of a batch of its own, in front of a payload that is stored as it is.
+    /// The header of a batch that is stored without compression, and is in no index.
     #[must_use]
     pub fn header(&self, payload: &[u8]) -> [u8; BATCH_HEADER_BYTES] {
         self.with(0, payload, payload.len()).encode(payload)
@@ -106,16 +106,16 @@ impl BatchInfo {
     }
 }
 
-/// Keeps what a file's end must know of its beginning.
+/// Encodes a file's batches, and keeps what the index at its end needs.
 #[derive(Debug)]
 pub struct FileEncoder {
     compression: Compression,
     #[cfg(feature = "lz4")]
     scratch: Vec<u8>,
     offset: u64,
-    /// Batches that no part of the index lists yet.
+    /// Batches that no index batch lists yet.
     index: Vec<IndexEntry>,
-    /// Where the last part of the index lies; 0 before the first.
+    /// Offset of the last index batch; 0 before the first.
     index_offset: u64,
     index_batches: u32,
     batches: u64,
@@ -137,7 +137,7 @@ impl FileEncoder {
         }
     }
 
-    /// Bytes handed out so far.
+    /// Bytes returned so far.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
@@ -166,7 +166,7 @@ impl FileEncoder {
         Encoded { header: header.encode(stored), stored }
     }
 
-    /// A batch of another file was appended as it was.
+    /// Notes that the caller has appended a batch of another file as it was.
     #[cfg(feature = "read")]
     pub(crate) fn copied(&mut self, entry: &IndexEntry) {
         self.index.push(IndexEntry { offset: self.offset, ..*entry });
@@ -174,8 +174,8 @@ impl FileEncoder {
         self.offset += u64::from(entry.bytes);
     }
 
-    /// A part of the index, if enough batches have come together for one. To be asked after every
-    /// batch, so that the encoder's memory does not grow with the file.
+    /// An index batch, if there are enough batches to list. Call it after every batch, so that the
+    /// encoder's memory does not grow with the file.
     pub fn index_if_due(&mut self) -> Option<Vec<u8>> {
         (self.index.len() >= ENTRIES_PER_BATCH).then(|| self.index_batch())
     }
@@ -216,7 +216,8 @@ impl FileEncoder {
     }
 }
 
-/// An entry has 66 bytes at most, so a part of the index stays far below `PAYLOAD_BYTES_MAX`.
+/// Entries of an index batch. An entry has at most 66 bytes, so the batch stays far below
+/// `PAYLOAD_BYTES_MAX`.
 const ENTRIES_PER_BATCH: usize = 4096;
 
 #[cfg(not(feature = "lz4"))]

@@ -1,6 +1,6 @@
-//! The functions of the system whose calls are recorded: numbers, names, what they do.
+//! The functions of the system whose calls are recorded: their numbers, names and classes.
 //!
-//! The numbers stand in traces, so a row keeps its number forever, and new rows go to the end.
+//! Traces have the numbers, so a row keeps its number forever, and new rows go to the end.
 //! FORMAT.md, section 10, has the same table, and a test compares the two.
 
 use crate::id::CallId;
@@ -10,17 +10,17 @@ use crate::id::CallId;
 pub enum CallClass {
     /// Waits for a value in memory to change: locks, conditions, parking.
     Futex,
-    /// Wakes who waits so; its result is how many.
+    /// Wakes threads that wait so; its result is their number.
     FutexWake,
-    /// Reads from a descriptor; its result is bytes.
+    /// Reads from a descriptor; its result is a number of bytes.
     Read,
-    /// Writes to a descriptor; its result is bytes.
+    /// Writes to a descriptor; its result is a number of bytes.
     Write,
     /// Waits for a connection.
     Accept,
     /// Makes a connection.
     Connect,
-    /// Waits for one of many descriptors; its result is how many are ready.
+    /// Waits for one of many descriptors; its result is the number of those that are ready.
     Poll,
     /// Waits for time to pass.
     Sleep,
@@ -30,11 +30,11 @@ pub enum CallClass {
     Process,
     /// Makes a descriptor.
     Open,
-    /// Gives a descriptor back.
+    /// Closes a descriptor.
     Close,
     /// Waits until data is on its device.
     Sync,
-    /// Asks or changes what a file system says of files.
+    /// Reads or changes metadata of files.
     Metadata,
     /// Makes a thread.
     Thread,
@@ -72,7 +72,7 @@ impl CallClass {
 
 /// What a call's resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum CallResource {
     /// It has none.
     Nothing,
     /// A place in memory.
@@ -97,7 +97,7 @@ pub struct CallInfo {
     /// What it does.
     pub class: CallClass,
     /// What its resource is.
-    pub resource: What,
+    pub resource: CallResource,
 }
 
 macro_rules! calls {
@@ -114,7 +114,7 @@ macro_rules! calls {
             id: CallId::$constant,
             name: stringify!($name),
             class: CallClass::$class,
-            resource: What::$what,
+            resource: CallResource::$what,
         }),*];
     };
 }
@@ -208,7 +208,7 @@ calls! {
 }
 
 impl CallId {
-    /// Its row; `None` for a number that only a newer version knows.
+    /// Its row in [`CALLS`]; `None` for a number of a newer version.
     #[must_use]
     pub fn info(self) -> Option<&'static CallInfo> {
         CALLS.get(usize::from(self.0).checked_sub(1)?)
@@ -229,7 +229,7 @@ mod tests {
     fn every_row_is_found_by_its_number_and_its_name() {
         for info in CALLS {
             assert_eq!(info.id.info(), Some(info), "rows are in the order of their numbers");
-            assert_eq!(CallId::by_name(info.name), Some(info.id), "names are told apart");
+            assert_eq!(CallId::by_name(info.name), Some(info.id), "names are distinct");
         }
         assert_eq!(CallId(0).info(), None);
         assert_eq!(CallId(255).info(), None);

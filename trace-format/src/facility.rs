@@ -1,8 +1,8 @@
-//! Facilities: parts of the recorder that may not be had everywhere, what traces call them, and the
-//! words of their notes that readers go by (FORMAT.md, section 7).
+//! Facilities: parts of the recorder that do not work everywhere. Here are their names in traces,
+//! and those words of their notes that readers depend on (FORMAT.md, section 7).
 //!
-//! A note is for people. Where a reader decides by one, the word stands here, and the recorder
-//! takes it from here, so that a note that is reworded changes no answer unseen.
+//! A note is for people. Where a reader decides by a word of it, that word is here, and the
+//! recorder takes it from here, so that rewording a note does not change what readers do.
 
 /// Stacks of waits, calls and samples.
 pub const STACKS: &str = "stacks";
@@ -14,24 +14,24 @@ pub const SCHED: &str = "sched";
 pub const SAMPLES: &str = "samples";
 /// Major page faults.
 pub const FAULTS: &str = "faults";
-/// What lives on the heap.
+/// What is allocated on the heap.
 pub const HEAP: &str = "heap";
-/// Names of addresses, given by the program itself.
+/// Names of addresses that the program itself has written.
 pub const SYMBOLS: &str = "symbols";
 /// Stacks and resources that have no name: there were too many distinct ones.
 pub const NAMES: &str = "names";
-/// Futures that are not in the list of those that live: there were too many at once.
+/// Live futures that found no room in the recorder's list: there were too many at once.
 pub const FUTURES: &str = "futures";
-/// The program's own clock was not the kernel's.
+/// The clock: the one that the program reads differs from the kernel's.
 pub const CLOCK: &str = "clock";
 /// The system's folder of processes can't be read.
 pub const PROC: &str = "proc";
 /// The flight recorder's own file.
 pub const MAPPED: &str = "mapped";
-/// The file beside a trace, with which it survives its process.
+/// The file beside a trace, by which it survives its process.
 pub const LIVE: &str = "live";
 
-/// How the note of a facility begins that is off because nobody asked for it.
+/// The begin of the note of a facility that is off because nobody asked for it.
 pub const NOT_ASKED_FOR: &str = "not asked for";
-/// How the note of [`STACKS`] begins if stacks follow the frame pointers that the program keeps.
+/// The begin of the note of [`STACKS`] if stacks follow the program's frame pointers.
 pub const FRAME_POINTERS: &str = "frame pointers";

@@ -1,26 +1,29 @@
 //! The three fixed structures: file header, batch header, trailer. FORMAT.md, sections 2, 3, 8.
 //!
-//! All integers are little endian. A header is checked before anything it says is believed: magic,
-//! then lengths against their limits, then the checksum.
+//! All integers are little endian. A reader checks a header before it uses anything in it: first
+//! the magic, then the lengths against their limits, then the checksum.
 
+use crate::fixed::{Fixed, is_whole, u16_at, u32_at, u64_at};
 use crate::id::ThreadId;
 use crate::time::Ticks;
 
-/// The first bytes of every trace. As in PNG, the line ends in it show a transfer as text.
+pub use crate::fixed::Checksum;
+
+/// The first bytes of every trace. As in PNG, it has line ends, which a transfer as text changes.
 pub const FILE_MAGIC: [u8; 8] = *b"\x89XTR\r\n\x1a\n";
-/// The format's version: readers refuse another major, and accept a newer minor.
+/// The format's major version: readers refuse any other.
 pub const VERSION_MAJOR: u16 = 1;
-/// Grows with every addition that an old reader can skip.
+/// The format's minor version: it grows with every addition that an older reader can skip.
 pub const VERSION_MINOR: u16 = 0;
 /// Bytes of the file header.
 pub const FILE_HEADER_BYTES: usize = 32;
-/// The first bytes of every batch: what a reader looks for after damage.
+/// The first bytes of every batch. A reader looks for them after damage.
 pub const BATCH_MAGIC: [u8; 4] = *b"XTB\xf1";
 /// Bytes of a batch header without pending slots.
 pub const BATCH_HEADER_BYTES: usize = 64;
-/// The longest batch header: with 32 pending slots of 16 bytes.
+/// Maximum size of a batch header: with 32 pending slots of 16 bytes.
 pub const BATCH_HEADER_BYTES_MAX: usize = BATCH_HEADER_BYTES + 32 * 16;
-/// The longest payload, stored or decompressed; batches of events stay below 64 KiB.
+/// Maximum size of a payload, stored or decompressed. Batches of events stay below 64 KiB.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// The first bytes of the trailer.
 pub const TRAILER_MAGIC: [u8; 8] = *b"XTRINDEX";
@@ -46,17 +49,15 @@ impl FileHeader {
     /// The bytes on the wire.
     #[must_use]
     pub fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
-        let mut out = [0; FILE_HEADER_BYTES];
-        out[..8].copy_from_slice(&FILE_MAGIC);
-        out[8..10].copy_from_slice(&self.major.to_le_bytes());
-        out[10..12].copy_from_slice(&self.minor.to_le_bytes());
-        out[12..16].copy_from_slice(&self.header_bytes.to_le_bytes());
-        let checksum = crc32c::crc32c(&out[..28]);
-        out[28..].copy_from_slice(&checksum.to_le_bytes());
-        out
+        Fixed::new(FILE_MAGIC)
+            .put(8, self.major.to_le_bytes())
+            .put(10, self.minor.to_le_bytes())
+            .put(12, self.header_bytes.to_le_bytes())
+            .end(&[])
     }
 
-    /// Reads the fields; the caller judges the version. `None` if the magic is another's.
+    /// Reads the fields; the caller checks version and checksum. `None` if the magic is another
+    /// one.
     #[must_use]
     pub fn decode(bytes: &[u8; FILE_HEADER_BYTES]) -> Option<(Self, Checksum)> {
         (bytes[..8] == FILE_MAGIC).then(|| {
@@ -65,26 +66,8 @@ impl FileHeader {
                 minor: u16_at(bytes, 10),
                 header_bytes: u32_at(bytes, 12),
             };
-            let found = u32_at(bytes, 28);
-            (header, Checksum { found, computed: crc32c::crc32c(&bytes[..28]) })
+            (header, Checksum::of(bytes, &[]))
         })
-    }
-}
-
-/// A checksum as it stands in the file, and as it comes out of the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checksum {
-    /// In the file.
-    pub found: u32,
-    /// Of the bytes.
-    pub computed: u32,
-}
-
-impl Checksum {
-    /// Whether the bytes are the ones that were written.
-    #[must_use]
-    pub fn is_good(self) -> bool {
-        self.found == self.computed
     }
 }
 
@@ -96,9 +79,9 @@ pub enum BatchKind {
     Events,
     /// Definitions by the collector.
     Definitions,
-    /// A part of the index.
+    /// Entries of the index.
     Index,
-    /// Of a newer version: to be skipped.
+    /// Something of a newer version: skip it.
     Unknown(u8),
 }
 
@@ -126,12 +109,13 @@ impl BatchKind {
     }
 }
 
-/// The payload begins with what was open on the thread, so the batch can be read alone.
+/// Flag of a batch whose payload begins with what was open on the thread, so that it can be read
+/// without earlier batches.
 pub const FLAG_RESTATED: u32 = 1;
-/// The thread's batches begin with this one in this file: those of lower numbers are not missing.
+/// Flag of the thread's first batch in a file: batches of lower numbers are not missing.
 pub const FLAG_FIRST: u32 = 2;
 
-/// A payload compressed as one LZ4 block.
+/// The codec of a payload that is compressed as one LZ4 block.
 pub const CODEC_LZ4: u8 = 1;
 
 /// The batch header.
@@ -151,12 +135,12 @@ pub struct BatchHeader {
     pub thread: ThreadId,
     /// Number of the batch within its thread (definitions and index: within their kind), from 0.
     pub sequence: u32,
-    /// Bytes of this batch's payload that earlier pieces of it hold: not 0 for the rest of a batch
-    /// that was cut while it was open.
+    /// Bytes of this batch's payload that earlier pieces of it hold: not 0 if the batch was written
+    /// in pieces and this is not the first.
     pub offset: u32,
     /// The generation in which it was written.
     pub generation: u32,
-    /// The first event's delta counts from here.
+    /// The time from which the first event's delta counts.
     pub base_ticks: Ticks,
     /// When its last event was.
     pub last_ticks: Ticks,
@@ -170,27 +154,23 @@ impl BatchHeader {
     /// The bytes on the wire, with the checksum over them and `stored`.
     #[must_use]
     pub fn encode(&self, stored: &[u8]) -> [u8; BATCH_HEADER_BYTES] {
-        let mut out = [0; BATCH_HEADER_BYTES];
-        out[..4].copy_from_slice(&BATCH_MAGIC);
-        out[4] = self.kind.to_byte();
-        out[5] = self.codec;
-        out[6..8].copy_from_slice(&self.header_bytes.to_le_bytes());
-        out[8..12].copy_from_slice(&self.stored_bytes.to_le_bytes());
-        out[12..16].copy_from_slice(&self.payload_bytes.to_le_bytes());
-        out[16..20].copy_from_slice(&self.thread.0.to_le_bytes());
-        out[20..24].copy_from_slice(&self.sequence.to_le_bytes());
-        out[24..28].copy_from_slice(&self.offset.to_le_bytes());
-        out[28..32].copy_from_slice(&self.generation.to_le_bytes());
-        out[32..40].copy_from_slice(&self.base_ticks.0.to_le_bytes());
-        out[40..48].copy_from_slice(&self.last_ticks.0.to_le_bytes());
-        out[48..52].copy_from_slice(&self.events.to_le_bytes());
-        out[52..56].copy_from_slice(&self.flags.to_le_bytes());
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&out[..60]), stored);
-        out[60..].copy_from_slice(&checksum.to_le_bytes());
-        out
+        Fixed::new(BATCH_MAGIC)
+            .put(4, [self.kind.to_byte(), self.codec])
+            .put(6, self.header_bytes.to_le_bytes())
+            .put(8, self.stored_bytes.to_le_bytes())
+            .put(12, self.payload_bytes.to_le_bytes())
+            .put(16, self.thread.0.to_le_bytes())
+            .put(20, self.sequence.to_le_bytes())
+            .put(24, self.offset.to_le_bytes())
+            .put(28, self.generation.to_le_bytes())
+            .put(32, self.base_ticks.0.to_le_bytes())
+            .put(40, self.last_ticks.0.to_le_bytes())
+            .put(48, self.events.to_le_bytes())
+            .put(52, self.flags.to_le_bytes())
+            .end(stored)
     }
 
-    /// Reads the fields; `None` if the magic is not there. Nothing is judged.
+    /// Reads the fields, and checks nothing but the magic: `None` if that is another one.
     #[must_use]
     pub fn decode(bytes: &[u8; BATCH_HEADER_BYTES]) -> Option<Self> {
         (bytes[..4] == BATCH_MAGIC).then(|| Self {
@@ -210,19 +190,19 @@ impl BatchHeader {
         })
     }
 
-    /// The checksum in `header`, and the one of its bytes followed by `rest`: all that lies
-    /// between the fixed header and the end of the batch.
+    /// The checksum in `header`, and the one of its bytes followed by `rest`: all bytes from the
+    /// end of the fixed header to the end of the batch.
     #[must_use]
     pub fn checksum(header: &[u8; BATCH_HEADER_BYTES], rest: &[u8]) -> Checksum {
-        let computed = crc32c::crc32c_append(crc32c::crc32c(&header[..60]), rest);
-        Checksum { found: u32_at(header, 60), computed }
+        Checksum::of(header, rest)
     }
 }
 
 /// The last bytes of a trace that was ended properly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// From the start of the file to the last part of the index, which names the one before it.
+    /// Bytes from the start of the file to the last index batch, which has the offset of the index
+    /// batch before it.
     pub index_offset: u64,
     /// How many batches the index lists.
     pub batches: u64,
@@ -232,32 +212,16 @@ impl Trailer {
     /// The bytes on the wire.
     #[must_use]
     pub fn encode(&self) -> [u8; TRAILER_BYTES] {
-        let mut out = [0; TRAILER_BYTES];
-        out[..8].copy_from_slice(&TRAILER_MAGIC);
-        out[8..16].copy_from_slice(&self.index_offset.to_le_bytes());
-        out[16..24].copy_from_slice(&self.batches.to_le_bytes());
-        let checksum = crc32c::crc32c(&out[..28]);
-        out[28..].copy_from_slice(&checksum.to_le_bytes());
-        out
+        Fixed::new(TRAILER_MAGIC)
+            .put(8, self.index_offset.to_le_bytes())
+            .put(16, self.batches.to_le_bytes())
+            .end(&[])
     }
 
-    /// `None` if these bytes are no trailer, or a damaged one.
+    /// `None` if these bytes are no trailer, or damaged.
     #[must_use]
     pub fn decode(bytes: &[u8; TRAILER_BYTES]) -> Option<Self> {
-        let whole =
-            bytes[..8] == TRAILER_MAGIC && u32_at(bytes, 28) == crc32c::crc32c(&bytes[..28]);
-        whole.then(|| Self { index_offset: u64_at(bytes, 8), batches: u64_at(bytes, 16) })
+        is_whole(bytes, &TRAILER_MAGIC)
+            .then(|| Self { index_offset: u64_at(bytes, 8), batches: u64_at(bytes, 16) })
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }

@@ -6,7 +6,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThreadId(pub u32);
 
-/// A call site: the place in the source that emits.
+/// A call site: a place in the source that events come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SiteId(pub u32);
 
@@ -45,7 +45,7 @@ impl ThreadId {
         Self(number | Self::CPU_FIRST)
     }
 
-    /// The number of the CPU, if this is one and no thread.
+    /// The number of the CPU; `None` if this is a thread.
     #[must_use]
     pub const fn as_cpu(self) -> Option<u32> {
         if self.0 >= Self::CPU_FIRST { Some(self.0 - Self::CPU_FIRST) } else { None }
@@ -53,7 +53,7 @@ impl ThreadId {
 }
 
 impl StackId {
-    /// The greatest: 24 bits, so that what is open fits a word with it.
+    /// The greatest id: 24 bits, so that a call's `Open` fits a word.
     pub const MAX: Self = Self((1 << 24) - 1);
 
     /// Whether the id is in its range.
@@ -61,7 +61,7 @@ impl StackId {
         self.0 <= Self::MAX.0
     }
 
-    /// The id with this number, if there can be one.
+    /// The id with this number; `None` if that is beyond [`StackId::MAX`].
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
         u32::try_from(number).ok().map(Self).filter(|id| id.fits())
@@ -69,33 +69,33 @@ impl StackId {
 }
 
 impl ResourceId {
-    /// The greatest: 30 bits, so that what is open fits a word with it.
+    /// The greatest id: 30 bits, so that a call's `Open` fits a word.
     pub const MAX: Self = Self((1 << 30) - 1);
 
     const fn fits(self) -> bool {
         self.0 <= Self::MAX.0
     }
 
-    /// The id with this number, if there can be one.
+    /// The id with this number; `None` if that is beyond [`ResourceId::MAX`].
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
         u32::try_from(number).ok().map(Self).filter(|id| id.fits())
     }
 }
 
-/// A call that is open: all that its begin says.
+/// A call that is open, with everything that its begin says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OpenCall {
     /// Which function.
     pub call: CallId,
-    /// Called from where; 0 if unknown.
+    /// Where it was called from; 0 if unknown.
     pub stack: StackId,
-    /// About what; 0 if about nothing in particular.
+    /// What it is about; 0 for nothing in particular.
     pub resource: ResourceId,
 }
 
 impl OpenCall {
-    /// 62 bits: call, stack, resource, from the lowest on. An id out of its range is left out.
+    /// 62 bits: call, stack and resource, from the lowest bit on. An id out of its range becomes 0.
     #[must_use]
     pub const fn to_bits(self) -> u64 {
         let stack = if self.stack.fits() { self.stack.0 as u64 } else { 0 };
@@ -114,14 +114,14 @@ impl OpenCall {
     }
 }
 
-/// What can be open on a thread, stack-like.
+/// What can be open on a thread. What was opened last ends first, as a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Open {
     /// A region of this call site.
     Region(SiteId),
     /// A poll of this future.
     Poll(FutureId),
-    /// A stretch in which the thread works for this task.
+    /// A task run: the thread works for this task.
     Task(TaskId),
     /// A call into the system.
     Call(OpenCall),

@@ -21,13 +21,13 @@ pub struct IndexEntry {
     pub sequence: u32,
     /// Payload bytes of the same batch in earlier pieces.
     pub piece: u32,
-    /// In which it was written.
+    /// The generation in which it was written.
     pub generation: u32,
     /// Nothing in it is earlier; the first event may be much later.
     pub base_ticks: Ticks,
-    /// Nothing in it is later; a bound, which may lie behind the base of the next.
+    /// Nothing in it is later. This is a bound: it may be later than the base of the next batch.
     pub last_ticks: Ticks,
-    /// How many.
+    /// How many events, definitions or entries it holds.
     pub events: u32,
     /// As in the header.
     pub flags: u32,
@@ -46,16 +46,16 @@ impl IndexEntry {
             piece: header.offset,
             generation: header.generation,
             base_ticks: header.base_ticks,
-            // What the wire can say of an end before its begin.
+            // The wire has the difference of the two, which can't be negative.
             last_ticks: header.last_ticks.max(header.base_ticks),
             events: header.events,
             flags: header.flags,
         }
     }
 
-    /// Whether reading a thread from `from` on may begin with this batch: it says what is open, and
-    /// no event of an earlier one lies in the window. The base alone does not tell that, as it may
-    /// be earlier than the events before.
+    /// Whether reading a thread from `from` on may begin with this batch: it restates what is open,
+    /// and no earlier batch has events in the window. The base is not enough to know that, as it
+    /// may be earlier than events of the batch before.
     ///
     /// - `before`: the thread's batch before this one, if there is one.
     #[must_use]
@@ -80,7 +80,7 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &IndexEntry, offset_before: u64) {
     put_varint(out, u64::from(entry.flags));
 }
 
-/// Takes one entry off an index payload; `None` if the bytes are none.
+/// Takes one entry off an index payload; `None` if the bytes are no entry.
 pub fn take_entry(bytes: &mut &[u8], offset_before: u64) -> Option<IndexEntry> {
     let (&kind, rest) = bytes.split_first()?;
     *bytes = rest;

@@ -1,7 +1,7 @@
 //! The wire: what the recorder writes and every reader reads, normatively described in FORMAT.md.
 //!
-//! A leaf: this crate depends on no other of the workspace, spawns no thread, reads no clock and
-//! opens no file. Encoding works on the caller's bytes, decoding on any `Read`.
+//! This crate depends on no other of the workspace. It spawns no thread, reads no clock and opens
+//! no file. Encoding works on the caller's bytes, decoding on any `Read`.
 //!
 //! - [`header`]: the file header, the batch header, the trailer.
 //! - [`event`]: the event table: what a thread writes into its batches.
@@ -11,9 +11,9 @@
 //! - [`function`]: what functions are called in there. [`facility`]: what parts of the recorder
 //!   are.
 //! - [`index`]: where every batch lies, written at the end.
-//! - [`flight`]: the file in which a flight recorder keeps what it has.
-//! - [`live`]: the file that lies beside a trace while its process writes.
-//! - [`varint`], [`time`], [`id`]: the words these are made of.
+//! - [`survive`]: the files that are left when a process is killed.
+//! - [`varint`], [`time`], [`id`]: the words these are made of. `fixed` (private): structures of a
+//!   fixed size.
 //! - [`batch`]: from payloads to a file's bytes.
 //! - `read` (feature `read`): from bytes back to events, never panicking on any input.
 //! - `text` (feature `text`): a trace as lines, and back, for golden files.
@@ -49,14 +49,14 @@ pub mod call;
 pub mod definition;
 pub mod event;
 pub mod facility;
-pub mod flight;
+mod fixed;
 pub mod function;
 pub mod header;
 pub mod id;
 pub mod index;
-pub mod live;
 #[cfg(feature = "read")]
 pub mod read;
+pub mod survive;
 #[cfg(feature = "testgen")]
 pub mod testgen;
 #[cfg(feature = "text")]

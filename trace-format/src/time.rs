@@ -1,8 +1,8 @@
 //! Ticks and nanoseconds, and the only way from one to the other.
 //!
-//! Events carry raw clock ticks. The collector writes a clock snapshot at least every second; a
-//! reader lays straight lines between snapshots, so a clock whose frequency was guessed wrongly,
-//! or that drifts, still gives true times.
+//! Events have raw clock ticks. The collector writes a clock snapshot at least every second, and a
+//! reader interpolates between snapshots. So times are right even if the clock's frequency was
+//! estimated wrongly, or drifts.
 
 /// Raw units of the recording machine's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,7 @@ pub struct Nanos(pub u64);
 /// One moment, read on three clocks at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockSnapshot {
-    /// On the clock events are stamped with.
+    /// On the clock that times events.
     pub ticks: Ticks,
     /// On the system's monotonic clock.
     pub monotonic: Nanos,
@@ -23,7 +23,7 @@ pub struct ClockSnapshot {
     pub wall: Nanos,
 }
 
-/// What stamps events.
+/// The clock that times events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockKind {
     /// x86's time stamp counter, checked to be invariant.
@@ -36,6 +36,9 @@ pub enum ClockKind {
 }
 
 impl ClockKind {
+    /// Every kind, in wire order.
+    pub const ALL: [Self; 3] = [Self::Tsc, Self::Cntvct, Self::Monotonic];
+
     /// The byte on the wire.
     #[must_use]
     pub const fn to_byte(self) -> u8 {
@@ -46,7 +49,7 @@ impl ClockKind {
         }
     }
 
-    /// The inverse of [`ClockKind::to_byte`]; an unknown clock still ticks.
+    /// The inverse of [`ClockKind::to_byte`]; an unknown kind counts as [`ClockKind::Monotonic`].
     #[must_use]
     pub const fn from_byte(byte: u8) -> Self {
         match byte {

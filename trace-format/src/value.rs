@@ -8,18 +8,19 @@ use std::borrow::Cow;
 use crate::id::StackId;
 use crate::varint::{put_varint, take_varint, unzigzag, zigzag};
 
-/// The most bytes of a text or byte string that one argument keeps; the rest is cut, and the cut
+/// Maximum length of a text or byte string in an argument, in bytes. A longer one is cut, and its
 /// value says how long it was.
 pub const TEXT_BYTES_MAX: usize = 1024;
 
-/// The most bytes of a log message that are kept.
+/// Maximum length of a log message, in bytes; a longer one is cut.
 pub const LOG_BYTES_MAX: usize = 8 * 1024;
 
 /// Whether a terminal or an editor shows this character as itself.
 ///
-/// `false` for control characters (C0, DEL, C1), for those that reorder or hide what stands around
-/// them, and for line ends that are no controls. Text from a trace is escaped by this rule wherever
-/// it is shown: on terminals, in JSON, in the text form of section 9.
+/// `false` for control characters (C0, DEL, C1), for characters that reorder or hide the text
+/// around them, and for line ends that are not control characters. This rule decides what is
+/// escaped wherever text from a trace is shown: on terminals, in JSON, in the text form of section
+/// 9.
 #[must_use]
 pub const fn is_shown(character: char) -> bool {
     !matches!(
@@ -62,7 +63,7 @@ pub enum Value<'a> {
     I128(i128),
 }
 
-/// Bytes that may have been cut, and how many there were.
+/// Bytes that may have been cut, and how many there were before the cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     /// What is kept, [`TEXT_BYTES_MAX`] bytes at most; a text may end inside a character.
@@ -84,8 +85,8 @@ impl<'a> Text<'a> {
         self.bytes_before.saturating_sub(self.bytes.len() as u64)
     }
 
-    /// The text for people, who must see that it was cut: what is not UTF-8 is replaced, except the
-    /// half of a character that a cut left at the end, and a cut says how long the whole was.
+    /// The text for people. What is not UTF-8 is replaced; a cut text loses a character that was
+    /// cut in the middle, and has the original length behind it.
     #[must_use]
     pub fn readable(self) -> Cow<'a, str> {
         if self.missing() == 0 {
@@ -98,7 +99,7 @@ impl<'a> Text<'a> {
         self.with_cut(&String::from_utf8_lossy(kept)).into()
     }
 
-    /// What is kept, shown in some way, with the length of the whole behind it.
+    /// `kept`, which shows the bytes that are kept, and behind it the original length.
     #[must_use]
     pub fn with_cut(self, kept: &str) -> String {
         format!("{kept}… ({} bytes in all)", self.bytes_before)
@@ -172,7 +173,7 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
     }
 }
 
-/// Appends the stack at which an event was recorded. It stands in front of all values.
+/// Appends the stack at which an event was recorded. It must be in front of all values.
 pub fn put_stack(out: &mut Vec<u8>, stack: StackId) {
     out.push(tag::STACK);
     put_varint(out, u64::from(stack.0));
@@ -189,9 +190,9 @@ fn put_text(out: &mut Vec<u8>, tag: u8, text: Text<'_>) {
     out.extend_from_slice(text.bytes);
 }
 
-/// A list of values, decoded as it is walked. Walking ends early at bytes that are no value:
-/// [`Values::is_whole`] tells. A stack is no argument: walking passes over it, and
-/// [`Values::stack`] names it.
+/// A list of values, decoded by iterating. The iteration ends early at bytes that are no value:
+/// [`Values::is_whole`] says whether there are any. A stack is no argument: the iteration skips it,
+/// and [`Values::stack`] returns it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Values<'a> {
     bytes: &'a [u8],
@@ -204,7 +205,7 @@ impl<'a> Values<'a> {
         Self { bytes }
     }
 
-    /// As they lie on the wire.
+    /// The bytes on the wire.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.bytes
@@ -217,20 +218,20 @@ impl<'a> Values<'a> {
         self.bytes.is_empty() || self.after_stacks().is_empty()
     }
 
-    /// The stack at which the event was recorded, if it has one: to be asked before walking.
+    /// The stack at which the event was recorded, if it has one. Call it before iterating.
     #[must_use]
     pub fn stack(mut self) -> Option<StackId> {
         take_stack(&mut self.bytes)
     }
 
-    /// Whether walking reaches the end: every byte belongs to a value.
+    /// Whether every byte belongs to a value, so that the iteration reaches the end.
     #[must_use]
     pub fn is_whole(mut self) -> bool {
         while self.next().is_some() {}
         self.after_stacks().is_empty()
     }
 
-    /// A second stack, or one in the middle, means nothing; it is passed over as well.
+    /// The bytes behind stacks. A second stack, or one in the middle, means nothing and is skipped.
     fn after_stacks(mut self) -> &'a [u8] {
         while take_stack(&mut self.bytes).is_some() {}
         self.bytes
@@ -248,7 +249,7 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
-/// Takes a stack off the front; `None`, and nothing is taken, if there is none.
+/// Takes a stack off the front; `None` if there is none, and then nothing is taken.
 fn take_stack(bytes: &mut &[u8]) -> Option<StackId> {
     let (&tag::STACK, mut rest) = bytes.split_first()? else { return None };
     let stack = StackId::from_number(take_varint(&mut rest)?)?;
@@ -256,7 +257,7 @@ fn take_stack(bytes: &mut &[u8]) -> Option<StackId> {
     Some(stack)
 }
 
-/// Takes one value off the front; `None` if these bytes are no value. A stack is none.
+/// Takes one value off the front; `None` if these bytes are no value. A stack is no value.
 pub fn take_value<'a>(bytes: &mut &'a [u8]) -> Option<Value<'a>> {
     let (&tag, rest) = bytes.split_first()?;
     *bytes = rest;
@@ -288,7 +289,7 @@ fn take_text<'a>(bytes: &mut &'a [u8], cut: bool) -> Option<Text<'a>> {
     Some(Text { bytes: kept, bytes_before: bytes_before.unwrap_or(kept.len() as u64) })
 }
 
-/// Takes a length and as many bytes.
+/// Takes a length, and then that many bytes.
 pub(crate) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let count = usize::try_from(take_varint(bytes)?).ok()?;
     let (front, rest) = bytes.split_at_checked(count)?;

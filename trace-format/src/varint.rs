@@ -23,7 +23,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 /// are accepted: they are wasteful, not wrong.
 #[inline(always)]
 pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    // One and two bytes are nearly all there is: deltas below 5 us and small ids.
+    // Nearly all have one or two bytes: deltas below 5 us and small ids.
     match **bytes {
         [first, ref rest @ ..] if first < 0x80 => {
             *bytes = rest;

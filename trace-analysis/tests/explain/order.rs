@@ -226,7 +226,7 @@ fn tasks_beside_a_pool(tasks: u64) -> Vec<u8> {
         e.event(1, turn(task + 1) - 9 * US, EventKind::End);
     }
     let end = turn(tasks + 1);
-    e.0.call(main, open_call(CallId::FUTEX_WAIT, 1, executor::BLOCK_ON), MS, end - MS, 0);
+    e.0.call(main, open_call(CallId::FUTEX_WAIT, 1, crate::executor::BLOCK_ON), MS, end - MS, 0);
     e.0.call(1, open_call(CallId::FUTEX_WAKE, 1, ENDED), end - 5 * US, US, 1);
     e.stop((end + 2 * MS).max(305 * MS))
 }

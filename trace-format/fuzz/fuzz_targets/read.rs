@@ -9,10 +9,10 @@ use libfuzzer_sys::fuzz_target;
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
 use trace_format::definition::{Definition, FRAMES_MAX, Function};
 use trace_format::event::Event;
-use trace_format::flight::{FIRST_AT, Header, TABLE_HEADER_BYTES, unwind};
 use trace_format::header::{BatchKind, FILE_HEADER_BYTES};
 use trace_format::id::ThreadId;
 use trace_format::read::{BatchReader, TraceFile, Window, rewrite};
+use trace_format::survive::ring::{FIRST_AT, RingHeader, TABLE_HEADER_BYTES, unwind};
 use trace_format::time::{Nanos, Ticks};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn recorders(bytes: &[u8], cooked: &[u8]) -> Vec<u8> {
     let batches = cooked.get(FILE_HEADER_BYTES..).unwrap_or(&[]);
     let table_bytes = (TABLE_HEADER_BYTES + bytes.len()) as u64;
-    let header = Header { table_bytes, log_bytes: batches.len() as u64, process: 1 };
+    let header = RingHeader { table_bytes, log_bytes: batches.len() as u64, process: 1 };
     let mut file = header.encode().to_vec();
     file.resize(FIRST_AT as usize, 0);
     for _ in 0..2 {

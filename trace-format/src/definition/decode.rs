@@ -1,17 +1,18 @@
-//! From a payload's bytes to definitions: the table of FORMAT.md, section 7, read.
+//! From a payload's bytes to definitions: the table, read.
 //!
-//! Lists grow as their entries are really there, so a lying count costs nothing.
+//! Lists grow with the entries that are really there, so a false count costs no memory.
 
+use super::table::definitions;
 use super::{
     ArgumentKind, CallsiteKind, Definition, FRAMES_MAX, FUNCTIONS_MAX, Function, OpenSince,
-    ResourceKind, StackFlags, kind,
+    ResourceKind, StackFlags,
 };
 use crate::id::{FutureId, Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 use crate::value::take_bytes;
 use crate::varint::{take_varint, unzigzag};
 
-/// The definitions of one batch's payload. Ends early at bytes that are none; see
+/// The definitions of one batch's payload. It ends early at bytes that are no definition; see
 /// [`Definitions::rest`].
 #[derive(Clone, Copy, Debug)]
 pub struct Definitions<'a> {
@@ -25,7 +26,7 @@ impl<'a> Definitions<'a> {
         Self { bytes: payload }
     }
 
-    /// Bytes that have not been taken; not empty at the end if the payload is faulty.
+    /// Number of bytes that have not been taken; not 0 at the end if the payload is faulty.
     #[must_use]
     pub const fn rest(&self) -> usize {
         self.bytes.len()
@@ -44,192 +45,183 @@ impl<'a> Iterator for Definitions<'a> {
     }
 }
 
-fn take_body<'a>(kind: u8, b: &mut &'a [u8]) -> Option<Definition<'a>> {
-    Some(match kind {
-        kind::PROCESS => Definition::Process {
-            pid: take_varint(b)?,
-            executable: take_bytes(b)?,
-            os: take_bytes(b)?,
-            arch: take_bytes(b)?,
-            clock: ClockKind::from_byte(take_byte(b)?),
-            tracer: take_bytes(b)?,
-        },
-        kind::CLOCK => Definition::Clock(ClockSnapshot {
-            ticks: Ticks(take_varint(b)?),
-            monotonic: Nanos(take_varint(b)?),
-            wall: Nanos(take_varint(b)?),
-        }),
-        kind::CALLSITE => take_callsite(b)?,
-        kind::THREAD => Definition::Thread {
-            id: take_thread(b)?,
-            os_id: take_varint(b)?,
-            name: take_bytes(b)?,
-            first: Ticks(take_varint(b)?),
-            parent: ThreadId(u32::try_from(take_or_zero(b)?).ok()?),
-            stack: StackId::from_number(take_or_zero(b)?)?,
-            entry: take_or_zero(b)?,
-        },
-        kind::THREAD_END => Definition::ThreadEnd {
-            id: take_thread(b)?,
-            ended: take_varint(b)? != 0,
-            ticks: Ticks(take_varint(b)?),
-            events: take_varint(b)?,
-            dropped_events: take_varint(b)?,
-            dropped_ends: take_varint(b)?,
-        },
-        kind::GENERATION => {
-            Definition::Generation { number: take_u32(b)?, ticks: Ticks(take_varint(b)?) }
+/// Takes the fields of a definition, in the order of the wire.
+macro_rules! take_fields {
+    ($bytes:ident, { $($field:tt),* }) => { $(let $field = Take::take($bytes)?;)* };
+    ($bytes:ident, ($($field:tt),*)) => { $(let $field = Take::take($bytes)?;)* };
+    ($bytes:ident, $fields:tt, $wire:tt) => { take_fields!($bytes, $wire); };
+}
+
+macro_rules! take_body {
+    ($($number:literal $constant:ident $variant:ident $fields:tt $(=> $wire:tt)?, $holds:ident,
+        $word:literal $words:tt;)*) => {
+        /// The definition of this kind that has these bytes. Bytes behind the known fields are of a
+        /// newer version, and are left.
+        fn take_body<'a>(kind: u8, bytes: &mut &'a [u8]) -> Option<Definition<'a>> {
+            Some(match kind {
+                $($number => {
+                    take_fields!(bytes, $fields $(, $wire)?);
+                    Definition::$variant $fields
+                })*
+                kind => Definition::Unknown { kind },
+            })
         }
-        kind::THREAD_STATE => take_thread_state(b)?,
-        kind::TASK_STATE => Definition::TaskState {
-            id: TaskId(take_varint(b)?),
-            parent: TaskId(take_varint(b)?),
-            name: take_bytes(b)?,
-            begin: Ticks(take_varint(b)?),
-        },
-        kind::SWITCH => Definition::Switch {
-            site: SiteId(take_u32(b)?),
-            on: take_varint(b)? != 0,
-            ticks: Ticks(take_varint(b)?),
-        },
-        kind::STOP => Definition::Stop {
-            ticks: Ticks(take_varint(b)?),
-            events: take_varint(b)?,
-            dropped_events: take_varint(b)?,
-            dropped_ends: take_varint(b)?,
-            tracer_cpu: Nanos(take_varint(b)?),
-            memory_max: take_varint(b)?,
-        },
-        kind => return take_of_system(kind, b),
-    })
+    };
 }
 
-/// What no call site or task of the user's defines.
-fn take_of_system<'a>(kind: u8, b: &mut &'a [u8]) -> Option<Definition<'a>> {
-    Some(match kind {
-        kind::THREAD_NAME => Definition::ThreadName {
-            id: take_thread(b)?,
-            ticks: Ticks(take_varint(b)?),
-            name: take_bytes(b)?,
-        },
-        kind::MODULE => Definition::Module {
-            first: take_varint(b)?,
-            last: take_varint(b)?,
-            bias: take_varint(b)?,
-            build_id: take_bytes(b)?,
-            path: take_bytes(b)?,
-        },
-        kind::STACK => take_stack(b)?,
-        kind::RESOURCE => Definition::Resource {
-            id: ResourceId::from_number(take_varint(b)?)?,
-            kind: ResourceKind::from_number(take_varint(b)?),
-            value: take_varint(b)?,
-            name: take_bytes(b)?,
-        },
-        kind::SYMBOL => take_symbol(b)?,
-        kind::FACILITY => Definition::Facility {
-            name: take_bytes(b)?,
-            on: take_varint(b)? != 0,
-            note: take_bytes(b)?,
-        },
-        kind::HEAP => Definition::Heap {
-            ticks: Ticks(take_varint(b)?),
-            live_bytes: take_varint(b)?,
-            live_allocations: take_varint(b)?,
-            allocated_bytes: take_varint(b)?,
-            allocations: take_varint(b)?,
-            sample_bytes: take_varint(b)?,
-        },
-        kind::FUTURE_STATE => Definition::FutureState {
-            id: FutureId(take_varint(b)?),
-            parent: FutureId(take_varint(b)?),
-            task: TaskId(take_varint(b)?),
-            site: SiteId(take_u32(b)?),
-            begin: Ticks(take_varint(b)?),
-            spawned: take_varint(b)? != 0,
-            waits_at: StackId::from_number(take_varint(b)?)?,
-            since: Ticks(take_varint(b)?),
-        },
-        kind::STOPPED => Definition::Stopped {
-            from: Ticks(take_varint(b)?),
-            to: Ticks(take_varint(b)?),
-            suspended: Nanos(take_varint(b)?),
-        },
-        kind::THREAD_TIME => {
-            let (id, ticks, cpu) = (take_thread(b)?, Ticks(take_varint(b)?), take_varint(b)?);
-            let (is_known, ready) = (take_varint(b)? != 0, Nanos(take_varint(b)?));
-            let (cpu, ready) = (Nanos(cpu), is_known.then_some(ready));
-            Definition::ThreadTime { id, ticks, cpu, ready }
+definitions!(take_body);
+
+/// A field, or several that belong together, which can be taken off the front of some bytes.
+trait Take<'a>: Sized {
+    /// `None` if the bytes are no such field, or end inside it.
+    fn take(bytes: &mut &'a [u8]) -> Option<Self>;
+}
+
+impl Take<'_> for u64 {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        take_varint(bytes)
+    }
+}
+
+impl Take<'_> for u32 {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        Self::try_from(take_varint(bytes)?).ok()
+    }
+}
+
+impl Take<'_> for bool {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        Some(take_varint(bytes)? != 0)
+    }
+}
+
+impl<'a> Take<'a> for &'a [u8] {
+    fn take(bytes: &mut &'a [u8]) -> Option<Self> {
+        take_bytes(bytes)
+    }
+}
+
+/// Fields that are another type of one number.
+macro_rules! take_number {
+    ($($field:ty, $of:expr;)*) => {
+        $(impl Take<'_> for $field {
+            fn take(bytes: &mut &[u8]) -> Option<Self> {
+                let of: fn(_) -> Option<Self> = $of;
+                of(Take::take(bytes)?)
+            }
+        })*
+    };
+}
+
+take_number! {
+    Ticks, |number: u64| Some(Self(number));
+    Nanos, |number: u64| Some(Self(number));
+    TaskId, |number: u64| Some(Self(number));
+    FutureId, |number: u64| Some(Self(number));
+    ThreadId, |number: u32| Some(Self(number));
+    SiteId, |number: u32| Some(Self(number));
+    StackId, Self::from_number;
+    ResourceId, Self::from_number;
+    Open, Self::from_word;
+    CallsiteKind, |number| Some(Self::from_number(number));
+    ArgumentKind, |number| Some(Self::from_number(number));
+    ResourceKind, |number| Some(Self::from_number(number));
+    StackFlags, |number| Some(Self::from_number(number));
+}
+
+impl Take<'_> for ClockKind {
+    /// A byte, not a varint.
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        Some(Self::from_byte(byte))
+    }
+}
+
+impl Take<'_> for ClockSnapshot {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            ticks: Take::take(bytes)?,
+            monotonic: Take::take(bytes)?,
+            wall: Take::take(bytes)?,
+        })
+    }
+}
+
+impl Take<'_> for Option<Nanos> {
+    /// Whether it is known, and then the number in any case.
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let (is_known, nanos) = (bool::take(bytes)?, Nanos::take(bytes)?);
+        Some(is_known.then_some(nanos))
+    }
+}
+
+/// How a thread was made. Writers leave all three out if nothing is known.
+impl Take<'_> for (ThreadId, StackId, u64) {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let mut number = || if bytes.is_empty() { Some(0) } else { take_varint(bytes) };
+        let parent = ThreadId(u32::try_from(number()?).ok()?);
+        Some((parent, StackId::from_number(number()?)?, number()?))
+    }
+}
+
+/// A stack's addresses, of which [`FRAMES_MAX`] are kept: the first as it is, then how far each is
+/// from the one before it.
+impl Take<'_> for (StackFlags, Vec<u64>) {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let mut flags = StackFlags::take(bytes)?;
+        let count = take_varint(bytes)?;
+        let (mut addresses, mut before) = (Vec::new(), None);
+        for _ in 0..count.min(FRAMES_MAX as u64) {
+            let word = take_varint(bytes)?;
+            let address = match before {
+                None => word,
+                Some(before) => unzigzag(word).cast_unsigned().wrapping_add(before),
+            };
+            addresses.push(address);
+            before = Some(address);
         }
-        kind => Definition::Unknown { kind },
-    })
-}
-
-fn take_stack<'a>(b: &mut &'a [u8]) -> Option<Definition<'a>> {
-    let id = StackId::from_number(take_varint(b)?)?;
-    let mut flags = StackFlags::from_number(take_varint(b)?);
-    let count = take_varint(b)?;
-    let (mut addresses, mut before) = (Vec::new(), None);
-    for _ in 0..count.min(FRAMES_MAX as u64) {
-        let word = take_varint(b)?;
-        let address = match before {
-            None => word,
-            Some(before) => unzigzag(word).cast_unsigned().wrapping_add(before),
-        };
-        addresses.push(address);
-        before = Some(address);
+        flags.cut |= count > FRAMES_MAX as u64;
+        Some((flags, addresses))
     }
-    flags.cut |= count > FRAMES_MAX as u64;
-    Some(Definition::Stack { id, flags, addresses })
 }
 
-fn take_symbol<'a>(b: &mut &'a [u8]) -> Option<Definition<'a>> {
-    let (address, count) = (take_varint(b)?, take_varint(b)?);
-    let mut functions = Vec::new();
-    for _ in 0..count.min(FUNCTIONS_MAX as u64) {
-        functions.push(Function { name: take_bytes(b)?, file: take_bytes(b)?, line: take_u32(b)? });
+/// What a list can hold.
+trait Item<'a>: Take<'a> {
+    /// Maximum number of items that a reader keeps; it leaves those behind them.
+    const COUNT_MAX: u64 = u64::MAX;
+}
+
+impl<'a, T: Item<'a>> Take<'a> for Vec<T> {
+    fn take(bytes: &mut &'a [u8]) -> Option<Self> {
+        let count = take_varint(bytes)?.min(T::COUNT_MAX);
+        (0..count).map(|_| T::take(bytes)).collect()
     }
-    Some(Definition::Symbol { address, functions })
 }
 
-/// A field that stands at the end and may be missing.
-fn take_or_zero(bytes: &mut &[u8]) -> Option<u64> {
-    if bytes.is_empty() { Some(0) } else { take_varint(bytes) }
-}
-
-fn take_callsite<'a>(b: &mut &'a [u8]) -> Option<Definition<'a>> {
-    let id = SiteId(take_u32(b)?);
-    let kind = CallsiteKind::from_number(take_varint(b)?);
-    let (name, module, file) = (take_bytes(b)?, take_bytes(b)?, take_bytes(b)?);
-    let (line, column, min) = (take_u32(b)?, take_u32(b)?, Nanos(take_varint(b)?));
-    let mut arguments = Vec::new();
-    for _ in 0..take_varint(b)? {
-        arguments.push((take_bytes(b)?, ArgumentKind::from_number(take_varint(b)?)));
+/// The name and the kind of an argument.
+impl<'a> Take<'a> for (&'a [u8], ArgumentKind) {
+    fn take(bytes: &mut &'a [u8]) -> Option<Self> {
+        Some((Take::take(bytes)?, Take::take(bytes)?))
     }
-    Some(Definition::Callsite { id, kind, name, module, file, line, column, min, arguments })
 }
 
-fn take_thread_state<'a>(b: &mut &'a [u8]) -> Option<Definition<'a>> {
-    let (id, sequence, offset) = (take_thread(b)?, take_u32(b)?, take_u32(b)?);
-    let more = take_varint(b)? != 0;
-    let mut open = Vec::new();
-    for _ in 0..take_varint(b)? {
-        let what = Open::from_word(take_varint(b)?)?;
-        open.push(OpenSince { open: what, begin: Ticks(take_varint(b)?) });
+impl<'a> Item<'a> for (&'a [u8], ArgumentKind) {}
+
+impl Take<'_> for OpenSince {
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self { open: Take::take(bytes)?, begin: Take::take(bytes)? })
     }
-    Some(Definition::ThreadState { id, sequence, offset, more, open })
 }
 
-fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
-    let (&byte, rest) = bytes.split_first()?;
-    *bytes = rest;
-    Some(byte)
+impl Item<'_> for OpenSince {}
+
+impl<'a> Take<'a> for Function<'a> {
+    fn take(bytes: &mut &'a [u8]) -> Option<Self> {
+        Some(Self { name: Take::take(bytes)?, file: Take::take(bytes)?, line: Take::take(bytes)? })
+    }
 }
 
-fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
-    u32::try_from(take_varint(bytes)?).ok()
-}
-
-fn take_thread(bytes: &mut &[u8]) -> Option<ThreadId> {
-    Some(ThreadId(take_u32(bytes)?))
+impl<'a> Item<'a> for Function<'a> {
+    const COUNT_MAX: u64 = FUNCTIONS_MAX as u64;
 }

@@ -1,6 +1,11 @@
-//! From definitions to a payload's bytes: the table of FORMAT.md, section 7, written.
+//! From definitions to a payload's bytes: the table, written.
 
-use super::{Definition, Function, OpenSince, kind};
+use super::table::definitions;
+use super::{
+    ArgumentKind, CallsiteKind, Definition, Function, OpenSince, ResourceKind, StackFlags,
+};
+use crate::id::{FutureId, Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
+use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 use crate::varint::{put_varint, zigzag};
 
 /// Appends one definition to a payload.
@@ -8,201 +13,157 @@ pub fn put_definition(out: &mut Vec<u8>, definition: &Definition<'_>) {
     let mut body = Vec::with_capacity(64);
     let kind = put_body(&mut body, definition);
     out.push(kind);
-    put_bytes(out, &body);
+    body.as_slice().put(out);
 }
 
-fn put_body(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
-    match definition {
-        Definition::Process { .. } => {
-            put_process(out, definition);
-            kind::PROCESS
-        }
-        Definition::Clock(clock) => {
-            put_all(out, &[clock.ticks.0, clock.monotonic.0, clock.wall.0]);
-            kind::CLOCK
-        }
-        Definition::Callsite { .. } => {
-            put_callsite(out, definition);
-            kind::CALLSITE
-        }
-        Definition::Thread { id, os_id, name, first, parent, stack, entry } => {
-            put_all(out, &[u64::from(id.0), *os_id]);
-            put_bytes(out, name);
-            put_varint(out, first.0);
-            let origin = [u64::from(parent.0), u64::from(stack.0), *entry];
-            if origin != [0; 3] {
-                put_all(out, &origin);
+/// Appends the fields of a definition, in the order of the wire.
+macro_rules! put_fields {
+    ($out:ident, { $($field:tt),* }) => { $($field.put($out);)* };
+    ($out:ident, ($($field:tt),*)) => { $($field.put($out);)* };
+    ($out:ident, $fields:tt, $wire:tt) => { put_fields!($out, $wire); };
+}
+
+macro_rules! put_body {
+    ($($number:literal $constant:ident $variant:ident $fields:tt $(=> $wire:tt)?, $holds:ident,
+        $word:literal $words:tt;)*) => {
+        /// Appends all fields of a definition. Returns its kind.
+        fn put_body(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
+            match definition {
+                $(Definition::$variant $fields => {
+                    put_fields!(out, $fields $(, $wire)?);
+                    $number
+                })*
+                // What a newer version wrote in it is not known.
+                Definition::Unknown { kind } => *kind,
             }
-            kind::THREAD
         }
-        Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends } => {
-            let ended = u64::from(*ended);
-            let counts = [*events, *dropped_events, *dropped_ends];
-            put_all(out, &[u64::from(id.0), ended, ticks.0]);
-            put_all(out, &counts);
-            kind::THREAD_END
-        }
-        Definition::Generation { number, ticks } => {
-            put_all(out, &[u64::from(*number), ticks.0]);
-            kind::GENERATION
-        }
-        Definition::ThreadState { id, sequence, offset, more, open } => {
-            let front = [id.0, *sequence, *offset, u32::from(*more)];
-            put_all(out, &front.map(u64::from));
-            put_varint(out, open.len() as u64);
-            for OpenSince { open, begin } in open {
-                put_all(out, &[open.to_word(), begin.0]);
-            }
-            kind::THREAD_STATE
-        }
-        Definition::TaskState { id, parent, name, begin } => {
-            put_all(out, &[id.0, parent.0]);
-            put_bytes(out, name);
-            put_varint(out, begin.0);
-            kind::TASK_STATE
-        }
-        Definition::Switch { site, on, ticks } => {
-            put_all(out, &[u64::from(site.0), u64::from(*on), ticks.0]);
-            kind::SWITCH
-        }
-        Definition::Stop {
-            ticks,
-            events,
-            dropped_events,
-            dropped_ends,
-            tracer_cpu,
-            memory_max,
-        } => {
-            put_all(out, &[ticks.0, *events, *dropped_events, *dropped_ends]);
-            put_all(out, &[tracer_cpu.0, *memory_max]);
-            kind::STOP
-        }
-        Definition::Unknown { kind } => *kind,
-        definition => put_of_system(out, definition),
+    };
+}
+
+definitions!(put_body);
+
+/// A field, or several that belong together: the inverse of `Take`.
+trait Put {
+    fn put(&self, out: &mut Vec<u8>);
+}
+
+impl Put for u64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, *self);
     }
 }
 
-/// What no call site or task of the user's defines.
-fn put_of_system(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
-    match definition {
-        Definition::ThreadName { id, ticks, name } => {
-            put_all(out, &[u64::from(id.0), ticks.0]);
-            put_bytes(out, name);
-            kind::THREAD_NAME
-        }
-        Definition::Module { first, last, bias, build_id, path } => {
-            put_all(out, &[*first, *last, *bias]);
-            put_bytes(out, build_id);
-            put_bytes(out, path);
-            kind::MODULE
-        }
-        Definition::Stack { id, flags, addresses } => {
-            put_all(out, &[u64::from(id.0), flags.to_number(), addresses.len() as u64]);
-            put_addresses(out, addresses);
-            kind::STACK
-        }
-        Definition::Resource { id, kind, value, name } => {
-            put_all(out, &[u64::from(id.0), u64::from(kind.to_byte()), *value]);
-            put_bytes(out, name);
-            kind::RESOURCE
-        }
-        Definition::Symbol { address, functions } => {
-            put_all(out, &[*address, functions.len() as u64]);
-            for Function { name, file, line } in functions {
-                put_bytes(out, name);
-                put_bytes(out, file);
-                put_varint(out, u64::from(*line));
-            }
-            kind::SYMBOL
-        }
-        Definition::Facility { name, on, note } => {
-            put_bytes(out, name);
-            put_varint(out, u64::from(*on));
-            put_bytes(out, note);
-            kind::FACILITY
-        }
-        &Definition::Heap {
-            ticks,
-            live_bytes,
-            live_allocations,
-            allocated_bytes,
-            allocations,
-            sample_bytes,
-        } => {
-            put_all(out, &[ticks.0, live_bytes, live_allocations]);
-            put_all(out, &[allocated_bytes, allocations, sample_bytes]);
-            kind::HEAP
-        }
-        &Definition::FutureState { id, parent, task, site, begin, spawned, waits_at, since } => {
-            put_all(out, &[id.0, parent.0, task.0, u64::from(site.0), begin.0]);
-            put_all(out, &[u64::from(spawned), u64::from(waits_at.0), since.0]);
-            kind::FUTURE_STATE
-        }
-        &Definition::Stopped { from, to, suspended } => {
-            put_all(out, &[from.0, to.0, suspended.0]);
-            kind::STOPPED
-        }
-        &Definition::ThreadTime { id, ticks, cpu, ready } => {
-            let (is_known, ready) = (u64::from(ready.is_some()), ready.unwrap_or_default());
-            put_all(out, &[u64::from(id.0), ticks.0, cpu.0, is_known, ready.0]);
-            kind::THREAD_TIME
-        }
-        _ => unreachable!("put_body has written the others"),
+impl Put for &[u8] {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.len() as u64);
+        out.extend_from_slice(self);
     }
 }
 
-/// The first as it is, then how far each is from the one before.
-fn put_addresses(out: &mut Vec<u8>, addresses: &[u64]) {
-    let mut before = None;
-    for &address in addresses {
-        put_varint(
-            out,
-            match before {
+/// Fields that are another type of one number.
+macro_rules! put_number {
+    ($($field:ty, $number:expr;)*) => {
+        $(impl Put for $field {
+            fn put(&self, out: &mut Vec<u8>) {
+                let number: fn(Self) -> u64 = $number;
+                put_varint(out, number(*self));
+            }
+        })*
+    };
+}
+
+put_number! {
+    u32, u64::from;
+    bool, u64::from;
+    Ticks, |it| it.0;
+    Nanos, |it| it.0;
+    TaskId, |it| it.0;
+    FutureId, |it| it.0;
+    ThreadId, |it| it.0.into();
+    SiteId, |it| it.0.into();
+    StackId, |it| it.0.into();
+    ResourceId, |it| it.0.into();
+    Open, Self::to_word;
+    CallsiteKind, |it| it.to_byte().into();
+    ArgumentKind, |it| it.to_byte().into();
+    ResourceKind, |it| it.to_byte().into();
+    StackFlags, Self::to_number;
+}
+
+impl Put for ClockKind {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.to_byte());
+    }
+}
+
+impl Put for ClockSnapshot {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.ticks.put(out);
+        self.monotonic.put(out);
+        self.wall.put(out);
+    }
+}
+
+impl Put for Option<Nanos> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.is_some().put(out);
+        self.unwrap_or_default().put(out);
+    }
+}
+
+impl Put for (&ThreadId, &StackId, &u64) {
+    fn put(&self, out: &mut Vec<u8>) {
+        let &(&parent, &stack, &entry) = self;
+        if (parent, stack, entry) != (ThreadId(0), StackId(0), 0) {
+            parent.put(out);
+            stack.put(out);
+            entry.put(out);
+        }
+    }
+}
+
+impl Put for (&StackFlags, &Vec<u64>) {
+    fn put(&self, out: &mut Vec<u8>) {
+        let (flags, addresses) = self;
+        flags.put(out);
+        put_varint(out, addresses.len() as u64);
+        let mut before = None;
+        for &address in *addresses {
+            let word = match before {
                 None => address,
-                Some(before) => zigzag(address.wrapping_sub(before) as i64),
-            },
-        );
-        before = Some(address);
+                Some(before) => zigzag(address.wrapping_sub(before).cast_signed()),
+            };
+            put_varint(out, word);
+            before = Some(address);
+        }
     }
 }
 
-fn put_process(out: &mut Vec<u8>, definition: &Definition<'_>) {
-    let Definition::Process { pid, executable, os, arch, clock, tracer } = definition else {
-        return;
-    };
-    put_varint(out, *pid);
-    for text in [executable, os, arch] {
-        put_bytes(out, text);
-    }
-    out.push(clock.to_byte());
-    put_bytes(out, tracer);
-}
-
-fn put_callsite(out: &mut Vec<u8>, definition: &Definition<'_>) {
-    let Definition::Callsite { id, kind, name, module, file, line, column, min, arguments } =
-        definition
-    else {
-        return;
-    };
-    put_all(out, &[u64::from(id.0), u64::from(kind.to_byte())]);
-    for text in [name, module, file] {
-        put_bytes(out, text);
-    }
-    let count = arguments.len() as u64;
-    put_all(out, &[u64::from(*line), u64::from(*column), min.0, count]);
-    for (name, kind) in arguments {
-        put_bytes(out, name);
-        out.push(kind.to_byte());
+impl<T: Put> Put for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.len() as u64);
+        self.iter().for_each(|item| item.put(out));
     }
 }
 
-fn put_all(out: &mut Vec<u8>, numbers: &[u64]) {
-    for &number in numbers {
-        put_varint(out, number);
+impl Put for (&[u8], ArgumentKind) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+impl Put for OpenSince {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.open.put(out);
+        self.begin.put(out);
+    }
+}
+
+impl Put for Function<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.name.put(out);
+        self.file.put(out);
+        self.line.put(out);
+    }
 }

@@ -1,14 +1,16 @@
-//! What the collector writes: everything that events refer to, and the states a reader needs to
-//! start in the middle. FORMAT.md, section 7.
+//! What the collector writes: everything that events refer to, and the states that a reader needs
+//! to start in the middle. FORMAT.md, section 7.
 //!
 //! A definition is a kind byte, its length, and its fields, so an unknown kind can be skipped, and
 //! fields that a newer version appends are ignored.
 //!
+//! - `table` (private): one row for each definition. `encode`, `decode` (private): the table,
+//!   written and read; `text` has its lines.
 //! - `words` (private): the enumerations in them.
-//! - `encode`, `decode` (private): the table, written and read.
 
 mod decode;
 mod encode;
+pub(crate) mod table;
 mod words;
 
 pub use decode::Definitions;
@@ -38,10 +40,10 @@ pub struct Function<'a> {
     pub line: u32,
 }
 
-/// The most addresses a stack keeps; those further out are left out at reading.
+/// Maximum number of addresses that a reader keeps of a stack; it leaves out those further out.
 pub const FRAMES_MAX: usize = 1024;
 
-/// The most functions one address keeps; those further out are left out at reading.
+/// Maximum number of functions that a reader keeps of an address; it leaves out those further out.
 pub const FUNCTIONS_MAX: usize = 256;
 
 /// One definition. Texts are borrowed from the batch.
@@ -58,7 +60,7 @@ pub enum Definition<'a> {
         os: &'a [u8],
         /// As in `std::env::consts::ARCH`.
         arch: &'a [u8],
-        /// What stamps events.
+        /// The clock that times events.
         clock: ClockKind,
         /// The recorder's version.
         tracer: &'a [u8],
@@ -69,7 +71,7 @@ pub enum Definition<'a> {
     Callsite {
         /// Events name it by this.
         id: SiteId,
-        /// What it emits.
+        /// What kind of events come from it.
         kind: CallsiteKind,
         /// Its name.
         name: &'a [u8],
@@ -81,7 +83,7 @@ pub enum Definition<'a> {
         line: u32,
         /// From 1.
         column: u32,
-        /// Regions shorter than this left nothing behind; 0 for none.
+        /// Regions shorter than this were not recorded; 0 if all were.
         min: Nanos,
         /// Names and kinds of its arguments, in the order of its values.
         arguments: Vec<(&'a [u8], ArgumentKind)>,
@@ -107,15 +109,15 @@ pub enum Definition<'a> {
     ThreadEnd {
         /// Which.
         id: ThreadId,
-        /// Whether the thread has ended; else it lives on and only the trace ends.
+        /// Whether the thread has ended; else only the trace has.
         ended: bool,
         /// When that was.
         ticks: Ticks,
         /// Events it wrote, in all its batches.
         events: u64,
-        /// Events that were not written for want of memory.
+        /// Events that were dropped because memory was at its bound.
         dropped_events: u64,
-        /// Ends that were not written for want of memory.
+        /// Ends that were dropped because memory was at its bound.
         dropped_ends: u64,
     },
     /// A generation begins: the states below hold at this moment.
@@ -129,11 +131,11 @@ pub enum Definition<'a> {
     ThreadState {
         /// Which.
         id: ThreadId,
-        /// The state is the one before the payload byte `offset` of the batch `sequence`.
+        /// The state holds in front of the payload byte `offset` of the batch `sequence`.
         sequence: u32,
         /// See `sequence`.
         offset: u32,
-        /// Regions deeper than the recorder can list are open as well.
+        /// More is open than the recorder can list: deeper regions.
         more: bool,
         /// Outermost first.
         open: Vec<OpenSince>,
@@ -153,7 +155,7 @@ pub enum Definition<'a> {
     Switch {
         /// Which.
         site: SiteId,
-        /// Now.
+        /// Whether it is on now.
         on: bool,
         /// When.
         ticks: Ticks,
@@ -164,13 +166,13 @@ pub enum Definition<'a> {
         ticks: Ticks,
         /// Events in all batches.
         events: u64,
-        /// Events that were not written for want of memory.
+        /// Events that were dropped because memory was at its bound.
         dropped_events: u64,
-        /// Ends that were not written for want of memory.
+        /// Ends that were dropped because memory was at its bound.
         dropped_ends: u64,
-        /// CPU time the recorder took beside the traced threads; 0 if it is not known.
+        /// CPU time of the recorder's own threads; 0 if it is not known.
         tracer_cpu: Nanos,
-        /// The most memory that batches took; 0 if it is not known.
+        /// Maximum memory that batches took, in bytes; 0 if it is not known.
         memory_max: u64,
     },
     /// A thread has a new name.
@@ -190,7 +192,7 @@ pub enum Definition<'a> {
         last: u64,
         /// Its addresses in memory minus those in its file, modulo 2^64.
         bias: u64,
-        /// What its linker named it; may be empty.
+        /// The build id that its linker gave it; may be empty.
         build_id: &'a [u8],
         /// Its file.
         path: &'a [u8],
@@ -199,9 +201,9 @@ pub enum Definition<'a> {
     Stack {
         /// Events name it by this.
         id: StackId,
-        /// How it was found, and whether it is whole.
+        /// Who walked it, and whether it is whole.
         flags: StackFlags,
-        /// Innermost first, [`FRAMES_MAX`] at most: addresses of calling or running instructions,
+        /// Innermost first, at most [`FRAMES_MAX`]: addresses of calling or running instructions,
         /// not return addresses.
         addresses: Vec<u64>,
     },
@@ -220,14 +222,14 @@ pub enum Definition<'a> {
     Symbol {
         /// Of an instruction, as stacks have it.
         address: u64,
-        /// Innermost inlined one first, [`FUNCTIONS_MAX`] at most.
+        /// Innermost inlined one first, at most [`FUNCTIONS_MAX`].
         functions: Vec<Function<'a>>,
     },
-    /// Whether a part of the recorder serves, and how, or why not.
+    /// Whether a part of the recorder works here, and how, or why not.
     Facility {
         /// One of [`facility`](crate::facility)'s, or a later version's.
         name: &'a [u8],
-        /// Whether it does.
+        /// Whether it works.
         on: bool,
         /// In words.
         note: &'a [u8],
@@ -244,11 +246,12 @@ pub enum Definition<'a> {
         allocated_bytes: u64,
         /// Allocations since the program began.
         allocations: u64,
-        /// Of so many bytes one is sampled, in the mean.
+        /// Average number of allocated bytes per sampled one.
         sample_bytes: u64,
     },
-    /// A future that was neither done nor dropped when a generation began, and had not been told of
-    /// in this way before; in a snapshot of the last seconds, all of them.
+    /// A future that was neither done nor dropped when a generation began. A trace has it once, in
+    /// the first generation that the future lives to see; a snapshot of the last seconds has it for
+    /// all futures that live.
     FutureState {
         /// Which.
         id: FutureId,
@@ -260,21 +263,21 @@ pub enum Definition<'a> {
         site: SiteId,
         /// Its true begin.
         begin: Ticks,
-        /// It was handed over to be polled by others; else it was first told of when polled.
+        /// It was handed over to be polled elsewhere; else it was introduced before its first poll.
         spawned: bool,
         /// Where it waits; 0 if unknown.
         waits_at: StackId,
         /// When the last poll began that left it waiting; 0 if there was none.
         since: Ticks,
     },
-    /// The whole process stood still for a while, and time went by for it as if it had waited.
+    /// The whole process stood still for a while: no thread of it ran, though time went by.
     Stopped {
-        /// No thread of it ran from here on at the latest.
+        /// No thread of it ran from here on, or from earlier on.
         from: Ticks,
-        /// To here; later than `from`.
+        /// The end of that time; later than `from`.
         to: Ticks,
         /// 0: it was stopped, all the time from `from` to `to`. Else the machine was suspended for
-        /// this long, somewhere in between, and the monotonic clock did not count that.
+        /// this long at some time in between, and the monotonic clock did not count that.
         suspended: Nanos,
     },
     /// What the kernel has counted for a thread since it was made.
@@ -296,7 +299,7 @@ pub enum Definition<'a> {
 }
 
 impl Definition<'_> {
-    /// A thread of which no more is known than that it recorded, from then on.
+    /// A thread of which only the id is known, and when it recorded for the first time.
     #[cfg(feature = "read")]
     pub(crate) fn unnamed_thread(id: ThreadId, os_id: u64, first: Ticks) -> Self {
         let (parent, stack) = (ThreadId(0), StackId(0));
@@ -304,27 +307,48 @@ impl Definition<'_> {
     }
 }
 
-/// The numbers on the wire.
-pub mod kind {
-    #![allow(missing_docs, reason = "they are the variants of Definition, in order")]
-    pub const PROCESS: u8 = 1;
-    pub const CLOCK: u8 = 2;
-    pub const CALLSITE: u8 = 3;
-    pub const THREAD: u8 = 4;
-    pub const THREAD_END: u8 = 5;
-    pub const GENERATION: u8 = 6;
-    pub const THREAD_STATE: u8 = 7;
-    pub const TASK_STATE: u8 = 8;
-    pub const SWITCH: u8 = 9;
-    pub const STOP: u8 = 10;
-    pub const THREAD_NAME: u8 = 11;
-    pub const MODULE: u8 = 12;
-    pub const STACK: u8 = 13;
-    pub const RESOURCE: u8 = 14;
-    pub const SYMBOL: u8 = 15;
-    pub const FACILITY: u8 = 16;
-    pub const HEAP: u8 = 17;
-    pub const FUTURE_STATE: u8 = 18;
-    pub const STOPPED: u8 = 19;
-    pub const THREAD_TIME: u8 = 20;
+macro_rules! kinds {
+    ($($number:literal $constant:ident $variant:ident $fields:tt $(=> $wire:tt)?, $holds:ident,
+        $word:literal $words:tt;)*) => {
+        /// The numbers on the wire.
+        pub mod kind {
+            $(#[doc = concat!("Of [`super::Definition::", stringify!($variant), "`].")]
+            pub const $constant: u8 = $number;)*
+
+            /// All kinds, in the order of the table.
+            pub const ALL: &[u8] = &[$($constant),*];
+        }
+
+        impl Definition<'_> {
+            /// The number on the wire, one of [`kind`]'s or of a newer version.
+            #[must_use]
+            pub const fn kind(&self) -> u8 {
+                match self {
+                    $(Self::$variant { .. } => kind::$constant,)*
+                    Self::Unknown { kind } => *kind,
+                }
+            }
+
+            /// Whether it says what held at one moment, as `Clock` does. The others, and unknown
+            /// ones, hold from then on, as `Module` does: FORMAT.md, section 12.
+            #[must_use]
+            pub const fn is_of_moment(&self) -> bool {
+                match self {
+                    $(Self::$variant { .. } => is_of_moment!($holds),)*
+                    Self::Unknown { .. } => false,
+                }
+            }
+        }
+    };
 }
+
+macro_rules! is_of_moment {
+    (moment) => {
+        true
+    };
+    (lasting) => {
+        false
+    };
+}
+
+table::definitions!(kinds);

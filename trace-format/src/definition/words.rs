@@ -1,5 +1,5 @@
-//! The enumerations in definitions: each a number on the wire, a name for people, and a meaning for
-//! numbers that only a newer version knows.
+//! The enumerations in definitions: each has a number on the wire, a name for people, and a meaning
+//! for numbers of newer versions.
 
 /// What a call site emits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,8 @@
 //! From a payload's bytes to events: the table of [`super`], read.
 //!
-//! Nothing is allocated and no input panics. The short regions of tight loops decide the speed, so
-//! their way is inlined into the caller's loop, and rare events are kept out of it.
+//! It allocates nothing, and no input makes it panic. Short regions of tight loops decide the
+//! speed: their code is inlined into the caller's loop, and the code of rare events is kept out of
+//! it.
 
 use super::{Event, EventKind, FLAG_PREEMPTED, Outcome, opcode};
 use crate::id::{
@@ -11,8 +12,8 @@ use crate::time::Ticks;
 use crate::value::{Text, Values, take_bytes, take_value};
 use crate::varint::{take_varint, unzigzag};
 
-/// The events of one batch's payload, in order. After an error it ends: what follows a fault
-/// inside a batch can't be told apart from noise.
+/// The events of one batch's payload, in order. It ends after an error: behind a fault, events of a
+/// batch can't be distinguished from noise.
 #[derive(Clone, Debug)]
 pub struct Events<'a> {
     thread: ThreadId,
@@ -28,7 +29,7 @@ pub struct Events<'a> {
 pub struct EventError {
     /// From the start of the payload to the event's opcode.
     pub at: usize,
-    /// The opcode that stands there.
+    /// The opcode there.
     pub opcode: u8,
 }
 
@@ -41,8 +42,8 @@ impl<'a> Events<'a> {
         Self { thread, bytes: payload, bytes_total, ticks, last, failed: false }
     }
 
-    /// The same events, but one that is later than `last` is a fault: batch headers say when their
-    /// last event was, and a time behind it is as wrong as any other byte.
+    /// The same events, but one that is later than `last` is a fault: a batch header says that none
+    /// is.
     #[must_use]
     pub const fn until(mut self, last: Ticks) -> Self {
         self.last = last.0;
@@ -61,8 +62,8 @@ impl<'a> Events<'a> {
         Ticks(self.ticks)
     }
 
-    /// The same events, but from the payload's byte `at` on, with the clock at `ticks`: how one
-    /// goes on after a stop whose [`Events::bytes_taken`] and [`Events::now`] were kept.
+    /// The events from the payload's byte `at` on, where the clock is `ticks`. To go on after a
+    /// stop, keep [`Events::bytes_taken`] and [`Events::now`].
     #[cfg(feature = "read")]
     #[inline]
     pub(crate) fn resume(thread: ThreadId, ticks: u64, payload: &'a [u8], at: usize) -> Self {
@@ -71,14 +72,14 @@ impl<'a> Events<'a> {
         Self { thread, bytes, bytes_total, ticks, last, failed: false }
     }
 
-    /// Bytes from the start of the payload to what is decoded next.
+    /// Bytes from the start of the payload to the event that is decoded next.
     #[must_use]
     #[inline]
     pub const fn bytes_taken(&self) -> usize {
         self.bytes_total - self.bytes.len()
     }
 
-    /// When the next event is; `None` at the end and where the bytes are none.
+    /// The time of the next event; `None` at the end, and if the bytes are no event.
     #[cfg(feature = "read")]
     #[inline(always)]
     pub(crate) fn peek(&self) -> Option<u64> {
@@ -87,15 +88,15 @@ impl<'a> Events<'a> {
         (ticks <= self.last).then_some(ticks)
     }
 
-    /// Visits the remaining events: the fastest way, as no event is moved about.
+    /// Visits the remaining events. This is the fastest way, as no event is copied.
     ///
     /// # Errors
-    /// Where the bytes are no event; all before it have been visited.
+    /// The place at which the bytes are no event; all events before it have been visited.
     #[inline(always)]
     pub fn walk(&mut self, mut visit: impl FnMut(Event<'a>)) -> Result<(), EventError> {
         loop {
-            // Of the commonest events nothing comes by way of memory, as it does of those whose
-            // decoding is a call: where both ways met, all would.
+            // The most common events stay in registers. Decoding the others is a call, which
+            // returns them in memory: if both paths joined, all events would go through memory.
             if let Some(event) = self.take_common(u64::MAX) {
                 visit(event);
                 continue;
@@ -108,8 +109,8 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// The next event, if it is a short region, whole or its begin, or an end, without fault, and
-    /// not behind `limit`. Else nothing is taken.
+    /// The next event, if it is a short region (complete or its begin) or an end, has no fault, and
+    /// is not later than `limit`. Else `None`, and nothing is taken.
     #[inline(always)]
     pub(crate) fn take_common(&mut self, limit: u64) -> Option<Event<'a>> {
         let (&code, mut rest) = self.bytes.split_first()?;
@@ -135,7 +136,7 @@ impl<'a> Events<'a> {
         Some(Event { ticks: Ticks(ticks), kind })
     }
 
-    /// The next event, if its time is not behind `limit`.
+    /// The next event, if it is not later than `limit`.
     #[inline(always)]
     pub(crate) fn step(&mut self, limit: u64) -> Step<'a> {
         let Some((&opcode, mut rest)) = self.bytes.split_first() else {
@@ -169,7 +170,8 @@ impl<'a> Events<'a> {
     }
 }
 
-/// Visits what comes by way of memory, where that does not concern what comes in registers.
+/// Visits something that is in memory, out of line, so that it does not affect the code that keeps
+/// things in registers.
 #[inline(never)]
 pub(crate) fn visit_apart<T, R>(visit: &mut impl FnMut(T) -> R, it: T) -> R {
     visit(it)
@@ -180,7 +182,7 @@ pub(crate) fn visit_apart<T, R>(visit: &mut impl FnMut(T) -> R, it: T) -> R {
 pub(crate) enum Step<'a> {
     /// An event, taken.
     Event(Event<'a>),
-    /// An event behind the limit: when. It stays.
+    /// The next event is later than the limit: its time. It was not taken.
     Later(u64),
     /// Nothing.
     End,
@@ -218,8 +220,8 @@ fn take_kind<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<(EventKind<'a>, u64)>
     Some((EventKind::Region { site, duration: Ticks(duration), values }, duration))
 }
 
-/// Events whose opcode holds no call site. The bytes come and go by value: the loop's own slice
-/// stays in registers.
+/// Events whose opcode has no call site. It takes and returns the bytes by value, so that the
+/// loop's own slice stays in registers.
 #[inline]
 fn take_long(code: u8, bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
     let mut rest = bytes;
@@ -258,7 +260,7 @@ fn take_duration(open: bool, bytes: &mut &[u8]) -> Option<Ticks> {
     if open { Some(Ticks(0)) } else { take_ticks(bytes) }
 }
 
-/// What is rare.
+/// Rare events.
 #[inline(never)]
 fn take_other(code: u8, open: bool, bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
     let mut rest = bytes;
@@ -328,7 +330,7 @@ fn take_moment<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
     })
 }
 
-/// Where futures come from, who wakes them, and what tasks belong to.
+/// Events of futures, except the most common ones, and the link of a task.
 fn take_of_async<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
     Some(match code {
         opcode::FUTURE_SPAWN => EventKind::FutureSpawn {
@@ -362,7 +364,7 @@ fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*array)
 }
 
-/// What no call site emits: the system's part of the table.
+/// Events of the system, which no call site emits.
 fn take_of_system<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
     Some(match code {
         opcode::END_CALL => EventKind::EndCall { result: unzigzag(take_varint(bytes)?) },
@@ -395,7 +397,7 @@ fn take_of_system<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
     })
 }
 
-/// A call, whole or only begun.
+/// A call, complete or its begin.
 fn take_call(open: bool, mut bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
     let rest = &mut bytes;
     let call = CallId(u8::try_from(take_varint(rest)?).ok()?);
@@ -432,7 +434,7 @@ fn take_values<'a>(bytes: &mut &'a [u8]) -> Option<Values<'a>> {
     Some(Values::new(take_bytes(bytes)?))
 }
 
-/// A text as a field of its own: the length before the cut, then the kept bytes with their length.
+/// A text field: the length before the cut, then the kept bytes with their length.
 fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<Text<'a>> {
     let bytes_before = take_varint(bytes)?;
     Some(Text { bytes: take_bytes(bytes)?, bytes_before })

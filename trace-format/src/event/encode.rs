@@ -1,7 +1,7 @@
 //! From events to a payload's bytes: the table of [`super`], written.
 //!
 //! For tests, tools and converters. The recorder has its own writer on raw memory, and its tests
-//! compare the two. Each event has one shortest form, and that is what is written.
+//! compare the two. Each event is written in its shortest form.
 
 use super::{Event, EventKind, FLAG_PREEMPTED, opcode};
 use crate::id::{OpenCall, SiteId, StackId};
@@ -11,9 +11,10 @@ use crate::varint::{put_varint, zigzag};
 
 /// Appends one event.
 ///
-/// - `clock`: the time of the event before it, or the batch's base ticks; moved on to this one's.
-///   An event that is earlier is written as if it were at `clock`: the format can't say otherwise.
-/// - An `Unknown` event is written with no bytes of its own.
+/// - `clock`: the time of the event before it, or the batch's base ticks; it becomes the time of
+///   this event. An event that is earlier is written as if it were at `clock`: the format has no
+///   negative deltas.
+/// - An `Unknown` event is written without a body.
 pub fn put_event(out: &mut Vec<u8>, clock: &mut Ticks, event: &Event<'_>) {
     let delta = event.ticks.0.saturating_sub(clock.0);
     let ticks = clock.0 + delta;
@@ -77,7 +78,7 @@ fn region(site: SiteId, values: Values<'_>) -> u8 {
     }
 }
 
-/// All fields but the duration, which stands last.
+/// All fields except the duration, which comes last.
 fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
     match *kind {
         EventKind::Region { site, values, .. } | EventKind::RegionBegin { site, values } => {

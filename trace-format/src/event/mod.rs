@@ -1,15 +1,15 @@
-//! THE table: every event a thread writes and its fields.
+//! THE table: every event that a thread writes, and its fields.
 //!
-//! An event is an opcode byte, the time since the event before it in ticks, and its fields; all
-//! numbers are unsigned varints. Times never run backwards within a batch. FORMAT.md, section 5,
-//! has the same table, and a test compares the two.
+//! An event is an opcode byte, the ticks since the event before it, and its fields; all numbers are
+//! unsigned varints. Times never run backwards within a batch. FORMAT.md, section 5, has the same
+//! table, and a test compares the two.
 //!
 //! - `decode` (private): [`Events`], from a payload's bytes.
 //! - `encode` (private): [`put_event`], the same table backwards.
 //!
-//! Bit 6 of the opcode of a region, poll, task run or call says *open*: its end follows as an
-//! event of its own. Without the bit the event is *complete*: a duration is its last field and
-//! nothing happened inside. Bit 7 folds the ids of the first 64 call sites into the opcode.
+//! Bit 6 of the opcode of a region, poll, task run or call means *open*: its end follows as an
+//! event of its own. Without the bit the event is *complete*: its last field is a duration, and
+//! nothing was recorded inside. With bit 7 the opcode has the id of one of the first 64 call sites.
 
 mod decode;
 mod encode;
@@ -37,7 +37,7 @@ pub mod opcode {
     pub const END: u8 = 0x05;
     /// Ends what was opened last, with its outcome: outcome, values.
     pub const END_VALUE: u8 = 0x06;
-    /// Ends something that was not opened last, or elsewhere: what, time since its begin.
+    /// Ends something that was not opened last, or on another thread: what, time since its begin.
     pub const END_DETACHED: u8 = 0x07;
     /// Was open already when this batch began: what, time since its begin.
     pub const REOPEN: u8 = 0x08;
@@ -57,7 +57,7 @@ pub mod opcode {
     pub const FUTURE_BEGIN: u8 = 0x0f;
     /// A future is done or dropped: future, outcome, values.
     pub const FUTURE_END: u8 = 0x10;
-    /// Events were lost for want of memory: events, ends, first and last absolute ticks.
+    /// Events were dropped because memory was at its bound: events, ends, first and last ticks.
     pub const DROPPED: u8 = 0x11;
     /// A complete call: call, resource, stack, result, duration.
     pub const CALL: u8 = 0x12;
@@ -69,13 +69,13 @@ pub mod opcode {
     pub const FREE: u8 = 0x15;
     /// A thread begins to run on this CPU: the system's thread id.
     pub const SWITCH_IN: u8 = 0x16;
-    /// A thread ceases to run on this CPU: the system's thread id, flags.
+    /// A thread stops running on this CPU: the system's thread id, flags.
     pub const SWITCH_OUT: u8 = 0x17;
     /// A thread was seen running on this CPU: the system's thread id, stack.
     pub const SAMPLE: u8 = 0x18;
     /// A thread on this CPU has to wait for a page: the system's thread id, address, stack.
     pub const FAULT: u8 = 0x19;
-    /// The system lost records of this CPU: how many.
+    /// The kernel lost records of this CPU: their number.
     pub const LOST_KERNEL: u8 = 0x1a;
     /// A future is handed over to be polled: future, parent, task, site, stack.
     pub const FUTURE_SPAWN: u8 = 0x1b;
@@ -87,19 +87,20 @@ pub mod opcode {
     pub const END_POLL: u8 = 0x1e;
     /// A future that is about to be polled has been ready for a while: future, how long.
     pub const READY: u8 = 0x1f;
-    /// Nobody is left who could wake a future that waits: future.
+    /// No waker of a waiting future is left: future.
     pub const UNWAKEABLE: u8 = 0x20;
     /// A task belongs to a distributed trace: task, trace id, span id, parent span id.
     pub const TASK_LINK: u8 = 0x21;
-    /// Opcodes from here to [`EXTENSION_LAST`] have their length in front, to be skipped by.
+    /// Opcodes from here to [`EXTENSION_LAST`] are for newer versions: their length stands in
+    /// front, so that readers can skip them.
     pub const EXTENSION: u8 = 0x30;
     /// See [`EXTENSION`].
     pub const EXTENSION_LAST: u8 = 0x3f;
-    /// On the first four and on `CALL`: open, not complete.
+    /// Bit of regions, polls, task runs and calls: open, not complete.
     pub const OPEN: u8 = 0x40;
     /// A complete region without arguments of call site `opcode & 0x3f`, plus one.
     pub const REGION_SHORT: u8 = 0x80;
-    /// How many call sites the short form reaches.
+    /// The number of call sites that have the short form.
     pub const SHORT_SITES: u32 = 64;
 }
 
@@ -117,7 +118,7 @@ pub enum Outcome {
     Dropped,
     /// A poll of it panicked.
     Panicked,
-    /// It is gone, and it is not known how.
+    /// It has ended, and it is not known how.
     Ended,
 }
 
@@ -165,15 +166,15 @@ impl Outcome {
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event<'a> {
-    /// When; for a complete region, poll, task run or call its begin.
+    /// When it happened; for a complete region, poll, task run or call its begin.
     pub ticks: Ticks,
-    /// What.
+    /// What happened.
     pub kind: EventKind<'a>,
 }
 
 impl Event<'_> {
-    /// When it was over: of a complete region, poll, task run or call its end, of all else when it
-    /// happened.
+    /// When it ended: the end of a complete region, poll, task run or call; of all other events the
+    /// time at which they happened.
     #[must_use]
     pub const fn end(&self) -> Ticks {
         match self.kind.duration() {
@@ -298,7 +299,7 @@ pub enum EventKind<'a> {
         /// Which.
         task: TaskId,
     },
-    /// A future is handed over to be polled by others: to an executor, as a rule.
+    /// A future is handed over to be polled elsewhere, usually to an executor.
     FutureSpawn {
         /// Which.
         future: FutureId,
@@ -306,12 +307,13 @@ pub enum EventKind<'a> {
         parent: FutureId,
         /// The task it works for; 0 for none.
         task: TaskId,
-        /// What it is called, and where in the source it was handed over.
+        /// Its name, and where in the source it was handed over.
         site: SiteId,
-        /// From where; 0 if unknown.
+        /// Where it was handed over; 0 if unknown.
         stack: StackId,
     },
-    /// What a future is, told before its first poll in the trace or, by some, again later.
+    /// What a future is. It comes before the future's first poll in the trace, and perhaps again
+    /// later.
     FutureBegin {
         /// Which.
         future: FutureId,
@@ -331,11 +333,11 @@ pub enum EventKind<'a> {
         /// The value or the error, if recorded.
         values: Values<'a>,
     },
-    /// A future is woken: it can go on, and is to be polled.
+    /// A future is woken: it is ready to be polled.
     Wake {
         /// Which.
         future: FutureId,
-        /// By whom; 0 if unknown.
+        /// Where it was woken; 0 if unknown.
         stack: StackId,
     },
     /// What was opened last, a poll, ends, and the future waits.
@@ -350,7 +352,7 @@ pub enum EventKind<'a> {
         /// How long.
         since: Ticks,
     },
-    /// No waker of a future that waits is left: nobody can wake it any more.
+    /// No waker of a waiting future is left, so nobody can wake it.
     Unwakeable {
         /// Which.
         future: FutureId,
@@ -366,20 +368,20 @@ pub enum EventKind<'a> {
         /// The span it belongs to, of this or of another process; 0 if it is the trace's first.
         parent: u64,
     },
-    /// Events were lost because memory was at its bound.
+    /// Events were dropped because memory was at its bound.
     Dropped {
-        /// How many regions, logs, tasks and so on were not written at all.
+        /// Number of regions, logs, tasks and so on that were not written at all.
         events: u64,
-        /// How many ends are missing of what was begun before.
+        /// Number of missing ends of what had begun before.
         ends: u64,
-        /// When the first was lost.
+        /// When the first was dropped.
         from: Ticks,
-        /// When the last was lost.
+        /// When the last was dropped.
         to: Ticks,
     },
     /// A call into the system, from begin to end; nothing was recorded inside.
     Call {
-        /// Which, from where, about what.
+        /// Which function, called from where, about what.
         call: OpenCall,
         /// As it returned: bytes, a count, or the negative error number.
         result: i64,
@@ -388,7 +390,7 @@ pub enum EventKind<'a> {
     },
     /// A call into the system begins; its end follows.
     CallBegin {
-        /// Which, from where, about what.
+        /// Which function, called from where, about what.
         call: OpenCall,
     },
     /// What was opened last, a call, ends.
@@ -402,9 +404,9 @@ pub enum EventKind<'a> {
         sample: SampleId,
         /// Where in memory.
         address: u64,
-        /// How many were asked for.
+        /// How many bytes the program asked for.
         bytes: u64,
-        /// By whom; 0 if unknown.
+        /// Where it was allocated; 0 if unknown.
         stack: StackId,
     },
     /// A sampled allocation is freed.
@@ -417,14 +419,14 @@ pub enum EventKind<'a> {
         /// The system's id of the thread.
         os_thread: u64,
     },
-    /// A thread ceases to run. In batches of CPUs only.
+    /// A thread stops running. In batches of CPUs only.
     SwitchOut {
         /// The system's id of the thread.
         os_thread: u64,
-        /// It could have gone on, but another thread was to run.
+        /// It could have gone on, but another thread got the CPU.
         preempted: bool,
     },
-    /// A thread was running: one of many looks at this CPU. In batches of CPUs only.
+    /// A sample: a thread was running. In batches of CPUs only.
     Sample {
         /// The system's id of the thread.
         os_thread: u64,
@@ -440,7 +442,7 @@ pub enum EventKind<'a> {
         /// What it was doing; 0 if unknown.
         stack: StackId,
     },
-    /// The system lost records of this CPU. In batches of CPUs only.
+    /// The kernel lost records of this CPU. In batches of CPUs only.
     LostKernel {
         /// How many.
         records: u64,
@@ -453,7 +455,7 @@ pub enum EventKind<'a> {
 }
 
 impl EventKind<'_> {
-    /// How long a complete region, poll, task run or call took; `None` of all else.
+    /// How long a complete region, poll, task run or call took; `None` for all other events.
     #[must_use]
     pub const fn duration(&self) -> Option<Ticks> {
         match *self {

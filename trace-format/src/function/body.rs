@@ -1,10 +1,10 @@
-//! Closures and async blocks that were inlined: which function they are in, by the caller's type
-//! arguments.
+//! Closures and async blocks that were inlined: the caller's type arguments say which function they
+//! are in.
 //!
-//! With `debug = "line-tables-only"` debug information calls such a body `{closure#0}` and says
-//! neither its path nor where it was declared. But a function that is given a closure has the
-//! closure's type among its type arguments, with its whole path:
-//! `map<u8, app::find::{closure_env#0}>`. That is believed only if it leaves no doubt.
+//! With `debug = "line-tables-only"` debug information calls such a body `{closure#0}`, and has
+//! neither its path nor the place of its declaration. But a function that gets a closure has the
+//! closure's type among its type arguments, with the whole path:
+//! `map<u8, app::find::{closure_env#0}>`. It is used only if it is unambiguous.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Nameless<'n> {
 }
 
 impl<'n> Nameless<'n> {
-    /// What a name without a path says, if it is a body's. Type arguments may follow.
+    /// The body that a name without a path stands for, if any. Type arguments may follow.
     #[must_use]
     pub fn of(name: &'n str) -> Option<Self> {
         let (inside, behind) = name.strip_prefix('{')?.split_once('}')?;
@@ -27,11 +27,11 @@ impl<'n> Nameless<'n> {
         (is_number && is_alone && kind != "impl").then_some(Self { kind, number })
     }
 
-    /// The path of the function it is in, as the caller's type arguments have it; `None` if they
-    /// have no such type of this file's crate, or several.
+    /// The path of the function it is in, from the caller's type arguments; `None` if these have no
+    /// such type of this file's crate, or several.
     ///
     /// - `caller`: the name of the function that calls it, with its type arguments.
-    /// - `module`: the module that the body's file is, if the file's place tells.
+    /// - `module`: the module that the body's file is, if its path says so.
     #[must_use]
     pub fn by_caller(self, caller: &str, module: Option<&str>) -> Option<String> {
         let of_type = format!("::{{{}_env#{}}}", self.kind, self.number);
@@ -46,7 +46,7 @@ impl<'n> Nameless<'n> {
         is_only.then(|| parts.collect::<Vec<_>>().join("::"))
     }
 
-    /// Whether a function can have such a body: what is called an async function's is in one.
+    /// Whether such a body can be in a function: an `async_fn` body is only in an async one.
     #[must_use]
     pub fn may_be_in(self, is_async: bool) -> bool {
         self.kind != "async_fn" || is_async

@@ -1,13 +1,13 @@
-//! What the functions of a `Symbol` definition are called: one spelling, whoever writes it.
+//! Names of functions in `Symbol` definitions: one spelling for all who write them.
 //!
 //! The recorder names addresses inside the program (its feature `names`), the tools name them from
-//! the program's files. Both begin with what debug information says, and both end here, so that a
-//! trace reads the same either way.
+//! the program's files. Both take what debug information says, and both use this module, so that a
+//! trace has the same names either way.
 //!
-//! With `debug = "line-tables-only"`, as the standard library is built, functions have names
-//! without paths there. Of the outermost function the symbol table knows the path; of inlined ones
-//! their file tells the module, where it lies as the standard library's and registries' files do.
-//! Inlined closures and async blocks get the name of the function they are in (`body`).
+//! The debug information of `debug = "line-tables-only"`, which the standard library has, gives
+//! functions names without paths. The symbol table has the path of the outermost function; the
+//! module of an inlined one follows from its file, if that is the standard library's or a
+//! registry's. Inlined closures and async blocks get the name of the function they are in (`body`).
 
 mod body;
 
@@ -15,7 +15,7 @@ pub use body::Nameless;
 
 use std::ops::Range;
 
-/// A function, as debug information has it, and in the end as a trace has it.
+/// A function as debug information has it, which becomes a function as a trace has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DebugFunction {
     /// Its name, [`plain`]; empty if debug information says none.
@@ -36,7 +36,7 @@ impl DebugFunction {
         if !std::mem::take(&mut self.is_short) {
             return;
         }
-        // What stands in the brackets can be pages long, and full names do not have it.
+        // The arguments in the brackets can be pages long, and full names do not have them.
         let end = self.name.find('<').filter(|at| *at > 0);
         self.name.truncate(end.unwrap_or(self.name.len()));
         if let Some(path) = path_by_file(&self.file) {
@@ -50,8 +50,8 @@ impl DebugFunction {
 /// - `found`: what debug information says of it, innermost inlined first; may be empty. The
 ///   outermost may have no name.
 /// - `symbol`: the name of the symbol that the address is in, [`plain`].
-/// - `in_source`: the name of a closure or async block of which the caller tells nothing: by its
-///   own place, and by the module that its file is.
+/// - `in_source`: the name of a closure or async block that the caller's name does not give, found
+///   by its own place, and by the module that its file is.
 /// - Returns the functions that have a name.
 pub fn name_all(
     mut found: Vec<DebugFunction>,
@@ -97,8 +97,9 @@ fn name_bodies(
     }
 }
 
-/// A name without what the two ways of mangling differ in: `<a::B<C>>::f::<D>` is `a::B<C>::f`.
-/// The arguments of functions are left out; that types have theirs tells implementations apart.
+/// A name without what differs between the two ways of mangling: `<a::B<C>>::f::<D>` is
+/// `a::B<C>::f`. Functions lose their type arguments; types keep theirs, as these distinguish
+/// implementations.
 #[must_use]
 pub fn plain(name: &str) -> String {
     let mut rest = name;
@@ -124,14 +125,14 @@ pub fn plain(name: &str) -> String {
     plain + rest
 }
 
-/// Where the bracket closes that a text begins with.
+/// The place of the bracket that closes the one at the begin of a text.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
     let mut before = '<';
     for (at, letter) in text.char_indices() {
         match letter {
             '<' => depth += 1,
-            // An arrow closes nothing.
+            // The one of an arrow closes nothing.
             '>' if before != '-' => depth = depth.checked_sub(1)?,
             _ => {}
         }
@@ -143,7 +144,7 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// The module that a source file is, if its place tells the crate:
+/// The module that a source file is, if its path has the crate's name:
 /// `/rustc/1234/library/core/src/num/mod.rs` and `../serde-1.0.2/src/de.rs`.
 #[must_use]
 pub fn path_by_file(file: &str) -> Option<String> {
@@ -207,7 +208,7 @@ mod tests {
                 Some("parking_lot_core::a::b"),
             ),
             ("/x/trace-runtime-0.1.0/src/os/io.rs", Some("trace_runtime::os::io")),
-            // Whose crate is called what is nothing but a guess.
+            // The crate's name would be a guess.
             ("/x/app/src/main.rs", None),
             ("src/main.rs", None),
             ("/x/serde-1/src/de.c", None),

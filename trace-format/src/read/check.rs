@@ -1,6 +1,6 @@
-//! One batch of bytes, judged: are its lengths possible, is its checksum right, what does it hold.
+//! Checks one batch: are its lengths possible, is its checksum right, what does it hold?
 //!
-//! Nothing is allocated before lengths are within the format's limits.
+//! Memory is allocated only after the lengths were found to be within the format's limits.
 
 use super::error::ReadErrorKind;
 #[cfg(feature = "lz4")]
@@ -12,7 +12,7 @@ use crate::header::{
 /// The longest batch there can be.
 pub(crate) const BATCH_BYTES_MAX: usize = BATCH_HEADER_BYTES_MAX + PAYLOAD_BYTES_MAX;
 
-/// How many bytes the batch takes in the file, if its header says nothing impossible.
+/// The number of bytes that the batch takes in the file, if its header says nothing impossible.
 pub(crate) fn judge_lengths(header: &BatchHeader) -> Result<usize, ReadErrorKind> {
     let header_bytes = usize::from(header.header_bytes);
     if !(BATCH_HEADER_BYTES..=BATCH_HEADER_BYTES_MAX).contains(&header_bytes) {

@@ -1,7 +1,7 @@
 //! Ticks to nanoseconds: straight lines between clock snapshots. FORMAT.md, section 7, "Time".
 //!
-//! Always true, whatever the snapshots say: conversion never panics and never runs backwards.
-//! Snapshots that contradict the ones before them are left out and counted.
+//! Whatever the snapshots say, converting never panics, and times never run backwards. Snapshots
+//! that contradict those before them are left out and counted.
 
 use std::cell::Cell;
 
@@ -24,11 +24,11 @@ pub struct Clock {
 const FRACTION_BITS: u32 = 48;
 const ONE: u128 = 1 << FRACTION_BITS;
 
-/// Shorter stretches between snapshots say more about the reading of clocks than about clocks.
+/// Shorter times between snapshots say more about reading the clocks than about the clocks.
 const DRIFT_NANOS_MIN: u64 = 100_000_000;
 
 impl Clock {
-    /// Adds a snapshot; one that is not later than the last on both clocks is left out.
+    /// Adds a snapshot. One that is not later than the last one on both clocks is left out.
     pub fn add(&mut self, snapshot: ClockSnapshot) {
         if let Some(last) = self.snapshots.last() {
             let later = snapshot.ticks > last.ticks && snapshot.monotonic > last.monotonic;
@@ -75,8 +75,8 @@ impl Clock {
         }
     }
 
-    /// Whether nanoseconds can be known: two snapshots, or a clock that counts nanoseconds. If not,
-    /// a tick is taken for a nanosecond.
+    /// Whether nanoseconds are known: there are two snapshots, or the clock counts nanoseconds. If
+    /// not, a tick counts as a nanosecond.
     #[must_use]
     pub fn is_known(&self) -> bool {
         let read = self.snapshots.len() - usize::from(self.is_extended);
@@ -114,7 +114,7 @@ impl Clock {
         i64::try_from(wide).unwrap_or(if wide < 0 { i64::MIN } else { i64::MAX })
     }
 
-    /// How long `duration` ticks from `at` on were.
+    /// The nanoseconds of `duration` ticks from `at` on.
     #[must_use]
     pub fn duration(&self, at: Ticks, duration: Ticks) -> Nanos {
         let end = Ticks(at.0.saturating_add(duration.0));
@@ -133,12 +133,12 @@ impl Clock {
         let rest = u128::from(nanos.0 - (base.monotonic.0 - origin.monotonic.0));
         let slope = self.slopes.get(at).copied().unwrap_or(ONE).max(1);
         let ticks = u128::from(base.ticks.0) + (rest << FRACTION_BITS).div_ceil(slope);
-        // Rounding must not carry it behind the snapshot that is already late enough.
+        // Rounding must not move it behind the snapshot that is already late enough.
         let next = self.snapshots.get(at + 1).map_or(u64::MAX, |snapshot| snapshot.ticks.0);
         Ticks(u64::try_from(ticks).unwrap_or(u64::MAX).min(next))
     }
 
-    /// The wall clock, in nanoseconds since 1970: the snapshot before, plus what passed since.
+    /// The wall clock, in nanoseconds since 1970: that of the snapshot before, plus the time since.
     #[must_use]
     pub fn wall(&self, ticks: Ticks) -> Nanos {
         let at = self.at(ticks);
@@ -157,8 +157,8 @@ impl Clock {
         }
     }
 
-    /// The worst deviation of the frequency between two snapshots from the mean, in parts per
-    /// million. Stretches below 100 ms are not judged.
+    /// The greatest deviation of the frequency between two snapshots from the mean, in parts per
+    /// million. Times below 100 ms between snapshots do not count.
     #[must_use]
     pub fn drift_ppm(&self) -> f64 {
         let mean = self.frequency_hz();
@@ -173,7 +173,7 @@ impl Clock {
         self.snapshots.partition_point(|snapshot| snapshot.ticks <= ticks).saturating_sub(1)
     }
 
-    /// Nanoseconds since the origin, whichever sign; below 2^113.
+    /// Nanoseconds since the origin, of either sign; below 2^113.
     #[inline]
     fn wide_nanos(&self, ticks: Ticks) -> i128 {
         let at = self.at(ticks);
@@ -189,17 +189,17 @@ impl Clock {
     }
 }
 
-/// Converts times as [`Clock::nanos`] does, faster if they are near to each other, as those of a
-/// trace in order are: it remembers the line that held for the last one.
+/// Converts times as [`Clock::nanos`] does, but faster if they are close to each other, as those of
+/// a trace in order are: it remembers the line of the last one.
 #[derive(Debug)]
 pub struct ClockCursor<'c> {
     clock: &'c Clock,
-    line: Cell<Line>,
+    line: Cell<Segment>,
 }
 
 /// The straight line between two snapshots.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Segment {
     from: u64,
     /// Exclusive.
     to: u64,
@@ -209,18 +209,18 @@ struct Line {
 }
 
 impl<'c> ClockCursor<'c> {
-    /// One for a trace's clock.
+    /// A cursor for a trace's clock.
     #[must_use]
     pub fn new(clock: &'c Clock) -> Self {
-        // Nothing lies on it.
-        let line = Line { from: 0, to: 0, start: 0, slope: 0 };
+        // No time lies on this line.
+        let line = Segment { from: 0, to: 0, start: 0, slope: 0 };
         Self { clock, line: Cell::new(line) }
     }
 
     /// Nanoseconds since the first snapshot; 0 before it.
     #[inline]
     pub fn nanos(&self, ticks: Ticks) -> Nanos {
-        let Line { from, to, start, slope } = self.line.get();
+        let Segment { from, to, start, slope } = self.line.get();
         if from <= ticks.0 && ticks.0 < to {
             let since = (u128::from(ticks.0 - from) * u128::from(slope)) >> FRACTION_BITS;
             return Nanos(start.saturating_add(u64::try_from(since).unwrap_or(u64::MAX)));
@@ -238,7 +238,7 @@ impl<'c> ClockCursor<'c> {
         {
             let to = clock.snapshots.get(at + 1).map_or(u64::MAX, |next| next.ticks.0);
             let start = base.monotonic.0 - clock.snapshots[0].monotonic.0;
-            self.line.set(Line { from: base.ticks.0, to, start, slope });
+            self.line.set(Segment { from: base.ticks.0, to, start, slope });
         }
         clock.nanos(ticks)
     }

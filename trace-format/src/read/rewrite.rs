@@ -1,7 +1,7 @@
-//! A trace with more definitions: every batch as it is, the new ones behind them, a new index.
+//! A trace with more definitions: every batch as it is, the new batches behind them, a new index.
 //!
-//! What was wrong with the trace stays wrong: a batch that is damaged is copied so if the index was
-//! whole, and left out, a gap, if it had to be rebuilt; a trace that was cut gets no trailer.
+//! Faults of the trace stay: a damaged batch is copied as it is if the index was whole, and is left
+//! out (a gap) if the index had to be rebuilt. A trace that was cut gets no trailer.
 
 use std::io::{self, Write};
 use std::{error, fmt};
@@ -14,12 +14,12 @@ use crate::header::{BatchKind, FILE_HEADER_BYTES, FileHeader, PAYLOAD_BYTES_MAX}
 use crate::index::IndexEntry;
 use crate::time::Ticks;
 
-/// New batches of definitions are written when they have so many bytes.
+/// A new batch of definitions is written when it has this many bytes.
 const PAYLOAD_BYTES: usize = 256 * 1024;
-/// Batches are copied in pieces: an index may claim any length.
+/// Batches are copied in pieces of this many bytes, as an index may claim any length.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Why a trace could not be rewritten. What has been written until then is no trace.
+/// Why a trace could not be rewritten. The bytes that were written are no trace.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RewriteError {
@@ -41,15 +41,15 @@ pub enum RewriteError {
     },
 }
 
-/// Writes a trace that has all that `file` has, and the definitions `more`, to `out`.
+/// Writes a trace to `out` that has everything that `file` has, and the definitions `more`.
 ///
-/// - `more`: what readers apply wherever it stands: symbols. They come behind all batches, as of
-///   the last generation; later ones count, so that of an address the new symbol does.
+/// - `more`: definitions that may be anywhere in a trace: symbols. They come behind all batches, in
+///   the last generation. Of several symbols of an address the last one counts: the new one.
 /// - `compression`: of the new batches; old ones stay as they are.
 /// - Returns the bytes written. Nothing is flushed.
 ///
 /// # Errors
-/// [`RewriteError`], at the first byte that can't be had or put.
+/// [`RewriteError`], at the first byte that can't be read or written.
 pub fn rewrite<'d, S: ReadAt>(
     file: &TraceFile<S>,
     more: impl IntoIterator<Item = Definition<'d>>,
@@ -59,11 +59,11 @@ pub fn rewrite<'d, S: ReadAt>(
     write(file, more, compression, file.is_complete(), out)
 }
 
-/// Writes a trace that has all that `file` has, and an end: index and trailer, whether it had them
-/// or not. Returns the bytes written. Nothing is flushed.
+/// Writes a trace that has everything that `file` has, and an end: index and trailer, even if
+/// `file` has none. Returns the bytes written. Nothing is flushed.
 ///
 /// # Errors
-/// [`RewriteError`], at the first byte that can't be had or put.
+/// [`RewriteError`], at the first byte that can't be read or written.
 pub fn end<S: ReadAt>(file: &TraceFile<S>, out: &mut impl Write) -> Result<u64, RewriteError> {
     write(file, [], Compression::None, true, out)
 }
@@ -125,16 +125,16 @@ fn put_index(encoder: &mut FileEncoder, out: &mut impl Write) -> Result<(), Rewr
     }
 }
 
-/// Definitions that wait to be written.
+/// Definitions that are not written yet.
 struct NewBatch {
     info: BatchInfo,
     payload: Vec<u8>,
-    /// One definition, until it is known to fit.
+    /// One definition, until it is clear that it fits.
     scratch: Vec<u8>,
 }
 
 impl NewBatch {
-    /// The one that follows the batches in `index`.
+    /// The batch behind those in `index`.
     fn behind(index: &[IndexEntry]) -> Self {
         let definitions = || index.iter().filter(|entry| entry.kind == BatchKind::Definitions);
         let ticks = definitions().next_back().map_or(Ticks(0), |entry| entry.last_ticks);
@@ -148,7 +148,7 @@ impl NewBatch {
         Self { info, payload: Vec::new(), scratch: Vec::new() }
     }
 
-    /// Takes a definition; whether it is time to write the batch.
+    /// Adds a definition. Returns whether it is time to write the batch.
     fn put(&mut self, definition: &Definition<'_>) -> Result<bool, RewriteError> {
         self.scratch.clear();
         put_definition(&mut self.scratch, definition);

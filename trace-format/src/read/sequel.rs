@@ -1,15 +1,15 @@
-//! Whether a thread's batches follow each other: nothing missing between them, nothing earlier than
-//! what came before. FORMAT.md, section 4.
+//! Whether a thread's batches follow each other: none is missing, and none is earlier than the one
+//! before it. FORMAT.md, section 4.
 //!
-//! Everybody who reads a thread's batches in file order asks here, so that all say the same of a
-//! file.
+//! All code that reads a thread's batches in file order uses this, so that all of it says the same
+//! of a file.
 
 use super::error::{ReadError, ReadErrorKind};
 use super::stream::Batch;
 use crate::header::{BatchHeader, FLAG_FIRST};
 use crate::time::Ticks;
 
-/// Where a thread's batches have got to.
+/// How far a thread's batches have been read.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequel {
     /// The sequence of the batch before, -1 before the first.
@@ -27,24 +27,24 @@ impl Default for Sequel {
 }
 
 impl Sequel {
-    /// As if the batches before `sequence` had been read: to begin in the middle.
+    /// The state after all batches before `sequence`, to begin in the middle.
     #[must_use]
     pub fn behind(sequence: u32) -> Self {
         Self { sequence: i64::from(sequence) - 1, ..Self::default() }
     }
 
-    /// Time has come to `ticks` on this thread: an event ended there, or a batch that can't be read
-    /// began.
+    /// Notes that the thread has come to `ticks`: an event ended there, or a batch that can't be
+    /// read began.
     #[inline]
     pub fn reach(&mut self, ticks: Ticks) {
         self.ticks = self.ticks.max(ticks.0);
     }
 
-    /// Whether the batch's first event is not before the last one of the thread. Only the event
-    /// counts: a base may be earlier.
+    /// Checks that the batch's first event is not earlier than the thread's last one. The base does
+    /// not matter: it may be earlier.
     ///
     /// # Errors
-    /// `TimeBackwards`: the batch is as bad as a damaged one. It is not missing, though.
+    /// `TimeBackwards`: the batch counts as damaged, but not as missing.
     pub fn refuse_past(&mut self, batch: &Batch<'_>) -> Result<(), ReadError> {
         let first = batch.first_ticks().0;
         if first >= self.ticks {
@@ -65,7 +65,7 @@ impl Sequel {
         }
     }
 
-    /// What is missing before this batch, which comes next.
+    /// What is missing between the last batch and this one.
     pub fn missing_before(&mut self, header: &BatchHeader) -> Option<ReadErrorKind> {
         let missing = self.missing(header);
         self.sequence = i64::from(header.sequence);

@@ -1,4 +1,4 @@
-//! Where a file's bytes come from, when they are wanted out of order.
+//! Where a file's bytes come from if they are read out of order.
 
 use std::fs::File;
 use std::io;
@@ -68,7 +68,7 @@ impl ReadAt for File {
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
         use std::io::{Read, Seek, SeekFrom};
         use std::sync::Mutex;
-        // One cursor for all: seek and read must not be torn apart by another thread.
+        // All threads share one cursor: no other may come between seek and read.
         static CURSOR: Mutex<()> = Mutex::new(());
         let _cursor = CURSOR.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut file = self;
@@ -81,7 +81,7 @@ impl ReadAt for File {
     }
 }
 
-/// Fills `out` from `offset` on, as far as there are bytes.
+/// Fills `out` from `offset` on, until it is full or the bytes end. Returns how many were read.
 pub(crate) fn read_full<S: ReadAt + ?Sized>(
     source: &S,
     out: &mut [u8],
@@ -99,7 +99,7 @@ pub(crate) fn read_full<S: ReadAt + ?Sized>(
     Ok(filled)
 }
 
-/// A source read from front to end, for those who only know `Read`.
+/// A source that is read from front to end, for code that needs a `Read`.
 #[derive(Debug)]
 pub(crate) struct Sequential<'s, S: ?Sized> {
     pub(crate) source: &'s S,

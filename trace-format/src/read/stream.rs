@@ -1,7 +1,7 @@
 //! Batches in file order, out of any `Read`, one of them in memory at a time.
 //!
-//! After a fault the reader looks for the next place where a whole batch or the trailer lies. The
-//! work of looking is bounded: bytes that only pretend to be batches can't make it take forever.
+//! After a fault the reader searches for the next whole batch, or the trailer. The work of
+//! searching is bounded: bytes that only look like batches can't make it take forever.
 
 use std::io::Read;
 
@@ -19,9 +19,10 @@ use crate::time::Ticks;
 /// The longest file header.
 const FILE_HEADER_BYTES_MAX: u32 = 4096;
 
-/// How many bytes may be checksummed in vain after a fault, besides [`VAIN_PER_BYTE`].
+/// Maximum number of bytes that may be checksummed in vain after a fault, besides
+/// [`VAIN_PER_BYTE`].
 const VAIN_BYTES: u64 = 8 << 20;
-/// How many more for each byte that is left behind.
+/// Number of further bytes for each byte that the search has passed.
 const VAIN_PER_BYTE: u64 = 16;
 
 /// One batch: its header, where it lies, and its payload, decompressed.
@@ -36,21 +37,21 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Its events, if its kind says it has them. An event later than the header says is a fault.
+    /// Its events; none if it is of another kind. An event later than the header says is a fault.
     #[must_use]
     pub fn events(&self) -> Events<'a> {
         let BatchHeader { thread, base_ticks, last_ticks, .. } = self.header;
         Events::new(thread, base_ticks, self.payload).until(last_ticks)
     }
 
-    /// When its first event is, if its kind says it has any: the base may be earlier. The base if
-    /// there is none, or if the first bytes are none.
+    /// The time of its first event, which may be later than the base. The base, if it has no event,
+    /// or the first bytes are no event.
     #[must_use]
     pub fn first_ticks(&self) -> Ticks {
         self.events().peek().map_or(self.header.base_ticks, Ticks)
     }
 
-    /// Its definitions, if its kind says it has them.
+    /// Its definitions; none if it is of another kind.
     #[must_use]
     pub fn definitions(&self) -> Definitions<'a> {
         Definitions::new(self.payload)
@@ -63,7 +64,7 @@ impl<'a> Batch<'a> {
         ReadError::new(self.offset_of(at), ReadErrorKind::EventFaulty { opcode, at })
     }
 
-    /// Where in the file the payload's byte `at` is; the payload's begin if it is compressed.
+    /// The offset in the file of the payload's byte `at`; of the payload, if that is compressed.
     pub(crate) fn offset_of(&self, at: usize) -> u64 {
         let at = if self.header.codec == 0 { at as u64 } else { 0 };
         self.offset + u64::from(self.header.header_bytes) + at
@@ -82,21 +83,21 @@ pub struct BatchReader<R> {
 }
 
 /// Why no batch begins where one should.
-enum Wrong {
+enum NoBatch {
     /// Certainly this.
     Is(ReadErrorKind),
-    /// It claims so many bytes, and the file ends before: it is cut, or its length is wrong.
+    /// It claims this many bytes, and the file ends before: it is cut, or its length is wrong.
     Short(usize),
 }
 
-impl From<ReadErrorKind> for Wrong {
+impl From<ReadErrorKind> for NoBatch {
     fn from(kind: ReadErrorKind) -> Self {
         Self::Is(kind)
     }
 }
 
-/// A whole batch; its bytes are the `bytes` that were skipped last.
-struct Found {
+/// A whole batch, which has the `bytes` that were skipped last.
+struct WholeBatch {
     header: BatchHeader,
     offset: u64,
     bytes: usize,
@@ -113,7 +114,7 @@ impl<R: Read> BatchReader<R> {
         fault.map_or(Ok(reader), Err)
     }
 
-    /// As [`BatchReader::new`], but a damaged file header is no reason to give up.
+    /// As [`BatchReader::new`], but it goes on if the file header is damaged.
     pub(crate) fn past_header(source: R) -> Result<(Self, Option<ReadError>), ReadError> {
         let mut window = Sliding::new(source);
         let available = fill(&mut window, FILE_HEADER_BYTES)?;
@@ -147,23 +148,23 @@ impl<R: Read> BatchReader<R> {
         self.header
     }
 
-    /// The next batch; `None` at the end. After an error the next call goes on at the next batch
-    /// that is whole, if there is one.
+    /// The next batch; `None` at the end. After an error the next call goes on at the next whole
+    /// batch, if there is one.
     ///
     /// A file that ends between two batches ends without an error: [`BatchReader::is_complete`]
-    /// tells whether that is the end it was written with.
+    /// says whether that is the end with which it was written.
     pub fn next_batch(&mut self) -> Option<Result<Batch<'_>, ReadError>> {
         let found = match self.find()? {
             Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
-        let Found { header, offset, bytes, unpacked } = found;
+        let WholeBatch { header, offset, bytes, unpacked } = found;
         let stored = &self.window.behind(bytes)[usize::from(header.header_bytes)..];
         let payload = if unpacked { self.payload.as_slice() } else { stored };
         Some(Ok(Batch { header, offset, payload }))
     }
 
-    /// Whether a trailer was seen: the trace was stopped properly and its end is not cut off.
+    /// Whether there was a trailer: the trace was stopped properly, and its end is not cut off.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
@@ -175,13 +176,13 @@ impl<R: Read> BatchReader<R> {
         self.skipped
     }
 
-    /// Bytes from the start of the file to what is read next.
+    /// Bytes from the start of the file to the place that is read next.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.window.offset()
     }
 
-    fn find(&mut self) -> Option<Result<Found, ReadError>> {
+    fn find(&mut self) -> Option<Result<WholeBatch, ReadError>> {
         if self.ended {
             return None;
         }
@@ -206,7 +207,7 @@ impl<R: Read> BatchReader<R> {
         self.window.skip(bytes);
         let stored = &self.window.behind(bytes)[usize::from(header.header_bytes)..];
         match unpack(&header, stored, &mut self.payload) {
-            Ok(unpacked) => Some(Ok(Found { header, offset, bytes, unpacked })),
+            Ok(unpacked) => Some(Ok(WholeBatch { header, offset, bytes, unpacked })),
             Err(kind) => {
                 self.skipped += bytes as u64;
                 Some(Err(ReadError::new(offset, kind)))
@@ -215,7 +216,7 @@ impl<R: Read> BatchReader<R> {
     }
 
     /// The batch that begins here: its header and its length. `available` bytes are in memory.
-    fn judge(&mut self, available: usize) -> Result<(BatchHeader, usize), Wrong> {
+    fn judge(&mut self, available: usize) -> Result<(BatchHeader, usize), NoBatch> {
         let rest = self.window.rest();
         let front: [u8; 4] = std::array::from_fn(|at| rest.get(at).copied().unwrap_or(0));
         let magic = rest.len().min(front.len());
@@ -223,16 +224,16 @@ impl<R: Read> BatchReader<R> {
         if is_trailer && front != BATCH_MAGIC {
             let cut = available < TRAILER_BYTES;
             let damaged = ReadErrorKind::TrailerDamaged;
-            return Err(Wrong::Is(if cut { ReadErrorKind::Truncated } else { damaged }));
+            return Err(NoBatch::Is(if cut { ReadErrorKind::Truncated } else { damaged }));
         }
         if rest[..magic] != BATCH_MAGIC[..magic] {
-            return Err(Wrong::Is(ReadErrorKind::BatchMagicMissing { found: front }));
+            return Err(NoBatch::Is(ReadErrorKind::BatchMagicMissing { found: front }));
         }
         let header = rest.first_chunk().and_then(BatchHeader::decode);
         let header = header.ok_or(ReadErrorKind::Truncated)?;
         let bytes = judge_lengths(&header)?;
         if fill(&mut self.window, bytes).map_err(|error| error.kind)? < bytes {
-            return Err(Wrong::Short(bytes));
+            return Err(NoBatch::Short(bytes));
         }
         judge_checksum(&self.window.rest()[..bytes])?;
         Ok((header, bytes))
@@ -247,11 +248,11 @@ impl<R: Read> BatchReader<R> {
         error
     }
 
-    /// Goes to the next batch or trailer that is whole, or to the end.
+    /// Goes to the next whole batch or trailer, or to the end.
     #[cold]
-    fn resume_behind(&mut self, wrong: Wrong) -> ReadError {
+    fn resume_behind(&mut self, wrong: NoBatch) -> ReadError {
         let from = self.window.offset();
-        if let Wrong::Is(kind @ ReadErrorKind::Io(_)) = wrong {
+        if let NoBatch::Is(kind @ ReadErrorKind::Io(_)) = wrong {
             return self.give_up(ReadError::new(from, kind));
         }
         let goes_on = match self.search() {
@@ -261,22 +262,22 @@ impl<R: Read> BatchReader<R> {
         let lost = self.window.offset() - from;
         self.skipped += lost;
         let kind = match wrong {
-            Wrong::Is(kind) => kind,
-            Wrong::Short(bytes) if goes_on => {
+            NoBatch::Is(kind) => kind,
+            NoBatch::Short(bytes) if goes_on => {
                 ReadErrorKind::BatchTooLong { bytes: bytes as u64, bytes_max: lost }
             }
-            Wrong::Short(_) => ReadErrorKind::Truncated,
+            NoBatch::Short(_) => ReadErrorKind::Truncated,
         };
         ReadError::new(from, kind)
     }
 
-    /// Skips at least one byte, and then to a whole batch or trailer. `false` at the end.
+    /// Skips at least one byte, and goes to the next whole batch or trailer. `false` at the end.
     fn search(&mut self) -> Result<bool, ReadError> {
         let mut vain = VAIN_BYTES;
         self.window.skip(1);
         while fill(&mut self.window, BATCH_HEADER_BYTES)? > 0 {
             let rest = self.window.rest();
-            // Both magics begin with it.
+            // Both magics begin with this byte.
             let at = rest.iter().position(|&byte| byte == BATCH_MAGIC[0]).unwrap_or(rest.len());
             if at == 0 && (self.at_trailer() || self.at_batch(&mut vain)?) {
                 return Ok(true);

@@ -1,16 +1,16 @@
-//! A stretch of a `Read` held in memory: it slides forward, and grows only to the longest batch.
+//! The part of a `Read` that is in memory. It slides forward, and grows only to the longest batch.
 
 use std::io::{ErrorKind, Read, Result};
 
-/// Enough for a few batches of a busy thread per system call.
+/// Enough for a few batches of a busy thread in one system call.
 const BYTES_MIN: usize = 256 * 1024;
 
-/// The bytes of a source from [`Sliding::offset`] on, as many as were asked for or read besides.
+/// The bytes of a source from [`Sliding::offset`] on, at least as many as were asked for.
 #[derive(Debug)]
 pub(crate) struct Sliding<R> {
     source: R,
     bytes: Vec<u8>,
-    /// What is wanted next; what lies before may be overwritten by the next [`Sliding::fill`].
+    /// The place of the next byte; the next [`Sliding::fill`] may overwrite those before it.
     start: usize,
     end: usize,
     offset: u64,
@@ -26,17 +26,17 @@ impl<R: Read> Sliding<R> {
         self.offset
     }
 
-    /// What is in memory and has not been skipped.
+    /// The bytes in memory that have not been skipped.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// The `count` bytes that were skipped last. No [`Sliding::fill`] may have come since.
+    /// The `count` bytes that were skipped last. There must have been no [`Sliding::fill`] since.
     pub(crate) fn behind(&self, count: usize) -> &[u8] {
         &self.bytes[self.start - count..self.start]
     }
 
-    /// Goes on by `count` bytes, which must be in memory.
+    /// Skips `count` bytes, which must be in memory.
     pub(crate) fn skip(&mut self, count: usize) {
         assert!(count <= self.end - self.start, "skips only what was read");
         self.start += count;
@@ -51,7 +51,7 @@ impl<R: Read> Sliding<R> {
         while self.end - self.start < count {
             match self.source.read(&mut self.bytes[self.end..]) {
                 Ok(0) => break,
-                // A source that claims more than it was given room for is not to be believed.
+                // A source may claim more bytes than there was room for.
                 Ok(read) => self.end += read.min(self.bytes.len() - self.end),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -60,12 +60,12 @@ impl<R: Read> Sliding<R> {
         Ok(self.end - self.start)
     }
 
-    /// Moves the rest to the front of memory that has room for `count` bytes.
+    /// Moves the rest to the front, in memory with room for `count` bytes.
     fn slide(&mut self, count: usize) {
         let rest = self.start..self.end;
         if count > self.bytes.len() {
-            // Twice, so that moving the rest is paid by what was read since. Fresh memory is zero
-            // without being touched; growing the old would touch it all.
+            // Twice as much, so that each byte is moved at most about once. Fresh memory is zero
+            // without being touched; growing the old memory would touch all of it.
             let mut bytes = vec![0; (2 * count).max(BYTES_MIN)];
             bytes[..rest.len()].copy_from_slice(&self.bytes[rest.clone()]);
             self.bytes = bytes;

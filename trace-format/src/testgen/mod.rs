@@ -1,8 +1,8 @@
 //! Traces made by hand, for tests: valid ones, and ones broken on purpose.
 //!
-//! Not a recorder: the caller says what happened and when. But what comes out obeys FORMAT.md as a
-//! recorder's file does: batches are restated, definitions come first, counts are true. Whoever
-//! wants a lie says it afterwards, to the [`BatchInfo`] of a batch of their own.
+//! This is no recorder: the caller says what happened and when. But the result obeys FORMAT.md as a
+//! recorder's file does: batches are restated, definitions come first, counts are right. A test
+//! that needs a wrong trace writes a batch of its own, with any [`BatchInfo`].
 //!
 //! - `program` (private): calls, CPUs, stacks, the heap: what is recorded without annotations.
 //! - `whole` (private): whole traces: [`tight_loops`], [`everything`].
@@ -61,7 +61,7 @@ impl Default for TraceBuilder {
 }
 
 impl TraceBuilder {
-    /// An empty trace of generation 1; its file header is there already.
+    /// A trace of generation 1 that has only the file header.
     #[must_use]
     pub fn new(compression: Compression) -> Self {
         let mut encoder = FileEncoder::new(compression);
@@ -84,7 +84,7 @@ impl TraceBuilder {
         Self::started_at(compression, 0)
     }
 
-    /// The same, with a clock that is at `ticks` then, of the machine and its own.
+    /// The same, but both the trace's and the machine's clock are at `ticks` then.
     #[must_use]
     pub fn started_at(compression: Compression, ticks: u64) -> Self {
         let mut trace = Self::new(compression);
@@ -207,7 +207,7 @@ impl TraceBuilder {
     pub fn seal(&mut self, thread: u32) {
         self.cut(thread);
         let pen = self.threads.entry(ThreadId(thread)).or_default();
-        // Nothing was ever written: the number is still free.
+        // If nothing was written, the number is still free.
         if pen.offset > 0 {
             pen.sequence += 1;
         }
@@ -231,7 +231,7 @@ impl TraceBuilder {
         self.write_definitions();
     }
 
-    /// Appends a batch of the caller's own, whatever it says.
+    /// Appends a batch of the caller's, without checking it.
     pub fn batch(&mut self, info: &BatchInfo, payload: &[u8]) {
         let encoded = self.encoder.batch(info, payload);
         self.out.extend_from_slice(&encoded.header);
@@ -317,7 +317,7 @@ impl TraceBuilder {
 }
 
 impl Pen {
-    /// Opens the batch if it is not: restates what is open, or runs.
+    /// Opens the batch if it is not open: restates what is open, or which thread runs.
     fn begin(&mut self, ticks: Ticks) {
         if self.restated {
             return;

@@ -61,7 +61,7 @@ impl TraceBuilder {
         self.event(ThreadId::cpu(cpu).0, ticks, EventKind::SwitchIn { os_thread });
     }
 
-    /// A thread, by the system's id, ceases to run on a CPU.
+    /// A thread, by the system's id, stops running on a CPU.
     pub fn switch_out(&mut self, cpu: u32, ticks: u64, os_thread: u64, preempted: bool) {
         self.event(ThreadId::cpu(cpu).0, ticks, EventKind::SwitchOut { os_thread, preempted });
     }
@@ -111,7 +111,7 @@ impl TraceBuilder {
         self.define(&Definition::Symbol { address, functions: functions.collect() });
     }
 
-    /// Says whether a part of the recorder serves.
+    /// Says whether a part of the recorder works.
     pub fn facility(&mut self, name: &str, on: bool, note: &str) {
         let (name, note) = (name.as_bytes(), note.as_bytes());
         self.define(&Definition::Facility { name, on, note });

@@ -1,13 +1,13 @@
 //! A trace as lines of text, and back: for golden files, and for people who look at bytes.
 //!
-//! One line per item: the file, each batch, each definition and event in it, the trailer; as in
-//! section 9 of FORMAT.md. What a writer of this version wrote comes back byte by byte, so
-//! whatever its events could not say in words stands there as `hex`. Damage becomes a comment.
+//! There is a line for the file, for each batch, for each definition and event in it, and for the
+//! trailer, as section 9 of FORMAT.md says. What a writer of this version wrote comes back byte by
+//! byte: what words can't express is there as `hex`. Damage becomes a comment.
 //!
-//! - `write`: from bytes to lines. `parse`: the other way, `define`: its definitions.
+//! - `write`: from bytes to lines. `parse`: the other way. `definition`: definitions, both ways.
 //! - `word`: the words of a line: numbers, quoted bytes, values; both ways.
 
-mod define;
+mod definition;
 mod parse;
 mod word;
 mod write;

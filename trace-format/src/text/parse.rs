@@ -1,10 +1,9 @@
 //! From lines to a trace's bytes: the file, its batches, their events.
 //!
-//! `define` has the lines of definitions.
+//! `definition` has the lines of definitions.
 
-use super::define::definition;
-use super::word::{Line, Parsed, expected};
-use super::{TextError, TextErrorKind};
+use super::word::{Parsed, TextLine, expected};
+use super::{TextError, TextErrorKind, definition};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::event::{Event, EventKind, Events, Outcome, put_event};
 use crate::header::BatchKind;
@@ -12,12 +11,12 @@ use crate::id::{FutureId, SampleId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::Ticks;
 use crate::value::{Text, Values, take_value};
 
-/// The bytes a text describes: what [`super::to_text`] wrote, or a person.
+/// The bytes that a text describes, which [`super::to_text`] or a person wrote.
 ///
 /// # Errors
 /// The first line that can't be understood.
 pub fn from_text(text: &str) -> Result<Vec<u8>, TextError> {
-    let mut file = File::default();
+    let mut file = TextTrace::default();
     for (at, line) in text.lines().enumerate() {
         file.line(line).map_err(|kind| TextError { line: at + 1, kind })?;
     }
@@ -26,23 +25,23 @@ pub fn from_text(text: &str) -> Result<Vec<u8>, TextError> {
 }
 
 #[derive(Default)]
-struct File {
+struct TextTrace {
     encoder: Option<FileEncoder>,
     out: Vec<u8>,
-    batch: Option<Open>,
+    batch: Option<OpenBatch>,
     ended: bool,
 }
 
 /// A batch whose lines are being read.
-struct Open {
+struct OpenBatch {
     info: BatchInfo,
     payload: Vec<u8>,
     clock: Ticks,
 }
 
-impl File {
+impl TextTrace {
     fn line(&mut self, line: &str) -> Parsed<()> {
-        let mut line = Line::new(line);
+        let mut line = TextLine::new(line);
         let first = line.next();
         if first.is_empty() || first.starts_with('#') {
             return Ok(());
@@ -71,7 +70,7 @@ impl File {
         line.end()
     }
 
-    fn begin(&mut self, line: &mut Line<'_>) -> Parsed<()> {
+    fn begin(&mut self, line: &mut TextLine<'_>) -> Parsed<()> {
         line.keyword("file")?;
         line.keyword("1.0")?;
         let compression = match line.next() {
@@ -100,7 +99,7 @@ impl File {
     }
 }
 
-fn open_batch(line: &mut Line<'_>) -> Parsed<Open> {
+fn open_batch(line: &mut TextLine<'_>) -> Parsed<OpenBatch> {
     line.keyword("batch")?;
     line.word();
     let found = line.next();
@@ -120,11 +119,11 @@ fn open_batch(line: &mut Line<'_>) -> Parsed<Open> {
         // The encoder writes these itself.
         return Err(TextErrorKind::OutOfPlace);
     }
-    Ok(Open { info, payload: Vec::new(), clock: info.base_ticks })
+    Ok(OpenBatch { info, payload: Vec::new(), clock: info.base_ticks })
 }
 
-impl Open {
-    fn item(&mut self, line: &mut Line<'_>) -> Parsed<()> {
+impl OpenBatch {
+    fn item(&mut self, line: &mut TextLine<'_>) -> Parsed<()> {
         if line.next() == "hex" {
             line.word();
             let bytes = line.hex()?;
@@ -136,12 +135,12 @@ impl Open {
         }
         match self.info.kind {
             BatchKind::Events => self.event(line),
-            BatchKind::Definitions => definition(&mut self.payload, line),
+            BatchKind::Definitions => definition::parse(line, &mut self.payload),
             _ => Err(TextErrorKind::OutOfPlace),
         }
     }
 
-    fn event(&mut self, line: &mut Line<'_>) -> Parsed<()> {
+    fn event(&mut self, line: &mut TextLine<'_>) -> Parsed<()> {
         let found = line.next();
         let ticks = Ticks(line.number()?);
         if ticks < self.clock {
@@ -191,7 +190,11 @@ impl Open {
 }
 
 /// Regions, polls and task runs: an id, a duration if complete, values if a region.
-fn stretch<'b>(word: &str, line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parsed<EventKind<'b>> {
+fn stretch<'b>(
+    word: &str,
+    line: &mut TextLine<'_>,
+    bytes: &'b mut Vec<u8>,
+) -> Parsed<EventKind<'b>> {
     let region = word.starts_with("region");
     let id = if region { u64::from(line.small()?) } else { line.number()? };
     let complete = !word.ends_with("-begin");
@@ -218,7 +221,7 @@ fn stretch<'b>(word: &str, line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parse
 
 fn task_or_future<'b>(
     word: &str,
-    line: &mut Line<'_>,
+    line: &mut TextLine<'_>,
     bytes: &'b mut Vec<u8>,
 ) -> Parsed<EventKind<'b>> {
     match word {
@@ -252,8 +255,8 @@ fn task_or_future<'b>(
     }
 }
 
-fn of_async<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
-    let future = |line: &mut Line<'_>| line.number().map(FutureId);
+fn of_async<'b>(word: &str, line: &mut TextLine<'_>) -> Parsed<EventKind<'b>> {
+    let future = |line: &mut TextLine<'_>| line.number().map(FutureId);
     Ok(match word {
         "future-spawn" => {
             let future = future(line)?;
@@ -282,13 +285,12 @@ fn of_async<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
     })
 }
 
-pub(super) fn waits_at(line: &mut Line<'_>) -> Parsed<StackId> {
+fn waits_at(line: &mut TextLine<'_>) -> Parsed<StackId> {
     line.keyword("waits-at")?;
-    let found = line.next();
-    StackId::from_number(line.number()?).ok_or_else(|| expected("a number below 2^24", found))
+    line.stack_id()
 }
 
-fn of_system<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
+fn of_system<'b>(word: &str, line: &mut TextLine<'_>) -> Parsed<EventKind<'b>> {
     Ok(match word {
         "call" => {
             let call = line.call()?;
@@ -310,7 +312,7 @@ fn of_system<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
         "switch-in" => EventKind::SwitchIn { os_thread: line.number()? },
         "switch-out" => {
             let os_thread = line.number()?;
-            EventKind::SwitchOut { os_thread, preempted: flag(line, "preempted", "left")? }
+            EventKind::SwitchOut { os_thread, preempted: line.flag("preempted", "left")? }
         }
         "sample" => EventKind::Sample { os_thread: line.number()?, stack: line.stack()? },
         "fault" => {
@@ -323,7 +325,7 @@ fn of_system<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
     })
 }
 
-fn dropped<'b>(line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
+fn dropped<'b>(line: &mut TextLine<'_>) -> Parsed<EventKind<'b>> {
     let events = line.number()?;
     line.keyword("ends")?;
     let ends = line.number()?;
@@ -333,28 +335,17 @@ fn dropped<'b>(line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
     Ok(EventKind::Dropped { events, ends, from, to: Ticks(line.number()?) })
 }
 
-fn text<'b>(line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parsed<Text<'b>> {
+fn text<'b>(line: &mut TextLine<'_>, bytes: &'b mut Vec<u8>) -> Parsed<Text<'b>> {
     let (kept, bytes_before) = line.text()?;
     *bytes = kept;
     Ok(Text { bytes, bytes_before })
 }
 
-pub(super) fn parent(line: &mut Line<'_>) -> Parsed<TaskId> {
+fn parent(line: &mut TextLine<'_>) -> Parsed<TaskId> {
     line.keyword("parent")?;
     Ok(TaskId(line.number()?))
 }
 
-fn outcome(line: &mut Line<'_>) -> Parsed<Outcome> {
-    let found = line.word();
-    let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.name() == found);
-    outcome.ok_or_else(|| expected("an outcome", found))
-}
-
-/// One of two words.
-pub(super) fn flag(line: &mut Line<'_>, yes: &'static str, no: &'static str) -> Parsed<bool> {
-    match line.word() {
-        found if found == yes => Ok(true),
-        found if found == no => Ok(false),
-        found => Err(expected(yes, found)),
-    }
+fn outcome(line: &mut TextLine<'_>) -> Parsed<Outcome> {
+    line.one_of(Outcome::ALL, Outcome::name, "an outcome")
 }

@@ -6,7 +6,7 @@ use super::TextErrorKind;
 use crate::id::{CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId};
 use crate::value::{Text, Value, Values, is_shown, put_stack, put_value, tag};
 
-/// Appends `bytes` in quotes. Characters that [`is_shown`] stand as they are.
+/// Appends `bytes` in quotes. Characters for which [`is_shown`] holds are written as they are.
 pub(super) fn put_quoted(out: &mut String, bytes: &[u8]) {
     out.push('"');
     for chunk in bytes.utf8_chunks() {
@@ -121,18 +121,18 @@ pub(super) fn put_open(out: &mut String, open: Open) {
 }
 
 /// A line, word by word.
-pub(super) struct Line<'l> {
+pub(super) struct TextLine<'l> {
     rest: &'l str,
 }
 
 pub(super) type Parsed<T> = Result<T, TextErrorKind>;
 
-impl<'l> Line<'l> {
+impl<'l> TextLine<'l> {
     pub(super) fn new(line: &'l str) -> Self {
         Self { rest: line.trim() }
     }
 
-    /// The next word, up to a space. A word that is quoted is to be taken by [`Line::text`].
+    /// The next word, up to a space. A word that is quoted is to be taken by [`TextLine::text`].
     pub(super) fn word(&mut self) -> &'l str {
         let word = self.rest.split(' ').next().unwrap_or("");
         self.rest = self.rest[word.len()..].trim_start();
@@ -150,6 +150,35 @@ impl<'l> Line<'l> {
         if found == what { Ok(()) } else { Err(expected(what, found)) }
     }
 
+    /// Takes the word `what` if it is the next one. Whether it was.
+    pub(super) fn takes(&mut self, what: &str) -> bool {
+        let is_next = self.next() == what;
+        if is_next {
+            self.word();
+        }
+        is_next
+    }
+
+    /// One of two words.
+    pub(super) fn flag(&mut self, yes: &'static str, no: &'static str) -> Parsed<bool> {
+        match self.word() {
+            found if found == yes => Ok(true),
+            found if found == no => Ok(false),
+            found => Err(expected(yes, found)),
+        }
+    }
+
+    /// The one of `all` whose name is the next word.
+    pub(super) fn one_of<T: Copy, const N: usize>(
+        &mut self,
+        all: [T; N],
+        name: fn(T) -> &'static str,
+        what: &'static str,
+    ) -> Parsed<T> {
+        let found = self.word();
+        all.into_iter().find(|it| name(*it) == found).ok_or_else(|| expected(what, found))
+    }
+
     pub(super) fn number(&mut self) -> Parsed<u64> {
         let found = self.word();
         found.parse().map_err(|_| expected("a number", found))
@@ -162,7 +191,7 @@ impl<'l> Line<'l> {
         digits.ok_or_else(|| expected("an address", found))
     }
 
-    /// So many hexadecimal digits.
+    /// A number of exactly this many hexadecimal digits.
     pub(super) fn hex_number(&mut self, digits: usize) -> Parsed<u128> {
         let found = self.word();
         let number = u128::from_str_radix(found, 16).ok().filter(|_| found.len() == digits);
@@ -178,6 +207,10 @@ impl<'l> Line<'l> {
     /// The word `what`, then a stack's number.
     pub(super) fn stack(&mut self) -> Parsed<StackId> {
         self.keyword("stack")?;
+        self.stack_id()
+    }
+
+    pub(super) fn stack_id(&mut self) -> Parsed<StackId> {
         let found = self.next();
         StackId::from_number(self.number()?).ok_or_else(|| expected("a number below 2^24", found))
     }
@@ -225,6 +258,21 @@ impl<'l> Line<'l> {
             self.rest = rest.trim_start();
         }
         Ok(bytes)
+    }
+
+    /// The bytes of all words from here on that are quoted, up to a faulty one: what the line's
+    /// words become can borrow them.
+    pub(super) fn all_quoted(&self) -> Vec<Vec<u8>> {
+        let (mut line, mut all) = (TextLine { rest: self.rest }, Vec::new());
+        while !line.rest.is_empty() {
+            if !line.rest.starts_with('"') {
+                line.word();
+                continue;
+            }
+            let Ok(bytes) = line.quoted() else { break };
+            all.push(bytes);
+        }
+        all
     }
 
     /// Quoted bytes and, where they were cut, how many there were.

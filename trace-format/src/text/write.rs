@@ -3,9 +3,9 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Cursor, Read, Seek};
 
-use super::TextWriteError;
-use super::word::{put_call, put_hex, put_one, put_open, put_quoted, put_text, put_values};
-use crate::definition::{ArgumentKind, Definition, Function, put_definition};
+use super::word::{put_call, put_hex, put_one, put_open, put_text, put_values};
+use super::{TextWriteError, definition};
+use crate::definition::{Definition, put_definition};
 use crate::event::{Event, EventKind, put_event};
 use crate::header::{BatchKind, CODEC_LZ4};
 use crate::id::{OpenCall, StackId};
@@ -267,174 +267,11 @@ fn put_definitions(out: &mut String, batch: &Batch<'_>) {
         again.clear();
         put_definition(&mut again, &definition);
         if again == bytes && !matches!(definition, Definition::Unknown { .. }) {
-            out.push_str("  ");
-            put_definition_words(out, &definition);
+            out.push(' ');
+            definition::put_words(out, &definition);
             out.push('\n');
         } else {
             put_rest(out, bytes);
         }
-    }
-}
-
-fn put_definition_words(out: &mut String, definition: &Definition<'_>) {
-    let _ = match definition {
-        Definition::Process { pid, executable, os, arch, clock, tracer } => {
-            let _ = write!(out, "process {pid}");
-            put_names(out, &[executable, os, arch, clock.name().as_bytes(), tracer]);
-            Ok(())
-        }
-        Definition::Clock(clock) => {
-            let (ticks, monotonic, wall) = (clock.ticks.0, clock.monotonic.0, clock.wall.0);
-            write!(out, "clock {ticks} monotonic {monotonic} wall {wall}")
-        }
-        Definition::Callsite { .. } => {
-            put_callsite(out, definition);
-            Ok(())
-        }
-        Definition::Thread { id, os_id, name, first, parent, stack, entry } => {
-            let _ = write!(out, "thread {} first {} system {os_id}", id.0, first.0);
-            let (parent, stack) = (parent.0, stack.0);
-            if (parent, stack, *entry) != (0, 0, 0) {
-                let _ = write!(out, " parent {parent} stack {stack} entry {entry:#x}");
-            }
-            put_names(out, &[name]);
-            Ok(())
-        }
-        Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends } => {
-            let how = if *ended { "ended" } else { "lives" };
-            let _ = write!(out, "thread-end {} {how} {} events {events} ", id.0, ticks.0);
-            write!(out, "dropped {dropped_events} ends {dropped_ends}")
-        }
-        Definition::Generation { number, ticks } => write!(out, "generation {number} {}", ticks.0),
-        Definition::ThreadState { id, sequence, offset, more, open } => {
-            let _ = write!(out, "thread-state {} sequence {sequence} offset {offset}", id.0);
-            out.push_str(if *more { " more [" } else { " all [" });
-            for it in open {
-                out.push(' ');
-                put_open(out, it.open);
-                let _ = write!(out, " begin {}", it.begin.0);
-            }
-            write!(out, " ]")
-        }
-        Definition::TaskState { id, parent, name, begin } => {
-            let _ = write!(out, "task-state {} parent {} begin {}", id.0, parent.0, begin.0);
-            put_names(out, &[name]);
-            Ok(())
-        }
-        Definition::Switch { site, on, ticks } => {
-            write!(out, "switch {} {} {}", site.0, if *on { "on" } else { "off" }, ticks.0)
-        }
-        Definition::Stop {
-            ticks,
-            events,
-            dropped_events,
-            dropped_ends,
-            tracer_cpu,
-            memory_max,
-        } => {
-            let _ = write!(out, "stop {} events {events} dropped {dropped_events} ", ticks.0);
-            write!(out, "ends {dropped_ends} cpu {} memory {memory_max}", tracer_cpu.0)
-        }
-        _ => put_words_of_program(out, definition),
-    };
-}
-
-fn put_words_of_program(out: &mut String, definition: &Definition<'_>) -> fmt::Result {
-    match definition {
-        Definition::ThreadName { id, ticks, name } => {
-            write!(out, "thread-name {} {}", id.0, ticks.0)?;
-            put_names(out, &[name]);
-        }
-        Definition::Module { first, last, bias, build_id, path } => {
-            write!(out, "module {first:#x} to {last:#x} bias {bias:#x} build ")?;
-            if build_id.is_empty() {
-                out.push('-');
-            }
-            put_hex(out, build_id);
-            put_names(out, &[path]);
-        }
-        Definition::Stack { id, flags, addresses } => {
-            let cut = if flags.cut { "cut" } else { "whole" };
-            write!(out, "stack {} {} {cut} [", id.0, flags.by.name())?;
-            for address in addresses {
-                write!(out, " {address:#x}")?;
-            }
-            out.push_str(" ]");
-        }
-        Definition::Resource { id, kind, value, name } => {
-            write!(out, "resource {} {} {value}", id.0, kind.name())?;
-            put_names(out, &[name]);
-        }
-        Definition::Symbol { address, functions } => {
-            write!(out, "symbol {address:#x} [")?;
-            for Function { name, file, line } in functions {
-                write!(out, " line {line}")?;
-                put_names(out, &[name, file]);
-            }
-            out.push_str(" ]");
-        }
-        Definition::Facility { name, on, note } => {
-            write!(out, "facility {}", if *on { "on" } else { "off" })?;
-            put_names(out, &[name, note]);
-        }
-        Definition::Heap {
-            ticks,
-            live_bytes,
-            live_allocations,
-            allocated_bytes,
-            allocations,
-            sample_bytes,
-        } => {
-            write!(out, "heap {} live {live_bytes} in {live_allocations} ", ticks.0)?;
-            write!(out, "allocated {allocated_bytes} in {allocations} one-in {sample_bytes}")?;
-        }
-        Definition::FutureState { id, parent, task, site, begin, spawned, waits_at, since } => {
-            let how = if *spawned { "spawned" } else { "polled" };
-            write!(out, "future-state {} parent {} task {} ", id.0, parent.0, task.0)?;
-            write!(out, "site {} begin {} {how} ", site.0, begin.0)?;
-            write!(out, "waits-at {} since {}", waits_at.0, since.0)?;
-        }
-        Definition::Stopped { from, to, suspended } => {
-            write!(out, "stopped from {} to {} suspended {}", from.0, to.0, suspended.0)?;
-        }
-        Definition::ThreadTime { id, ticks, cpu, ready } => {
-            write!(out, "thread-time {} {} cpu {} ready ", id.0, ticks.0, cpu.0)?;
-            match ready {
-                Some(ready) => write!(out, "{}", ready.0)?,
-                None => write!(out, "unknown")?,
-            }
-        }
-        // Such a definition stands as its bytes.
-        _ => {}
-    }
-    Ok(())
-}
-
-fn put_callsite(out: &mut String, definition: &Definition<'_>) {
-    let Definition::Callsite { id, kind, name, module, file, line, column, min, arguments } =
-        definition
-    else {
-        return;
-    };
-    let _ =
-        write!(out, "callsite {} {} line {line} column {column} min {}", id.0, kind.name(), min.0);
-    put_names(out, &[name, module, file]);
-    out.push_str(" [");
-    for (name, kind) in arguments {
-        let kind = match kind {
-            ArgumentKind::Typed => "typed",
-            ArgumentKind::Debug => "debug",
-            ArgumentKind::Display => "display",
-        };
-        let _ = write!(out, " {kind}");
-        put_names(out, &[name]);
-    }
-    out.push_str(" ]");
-}
-
-fn put_names(out: &mut String, names: &[&[u8]]) {
-    for name in names {
-        out.push(' ');
-        put_quoted(out, name);
     }
 }

@@ -4,10 +4,11 @@ use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{Definition, OpenSince};
 use trace_format::header::{BatchKind, FLAG_FIRST, FLAG_RESTATED};
 use trace_format::id::{Open, SiteId, StackId, ThreadId};
-use trace_format::live::{
-    HEADER_BYTES, Header, MAGIC, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT, recover, recover_part,
-};
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile, Window};
+use trace_format::survive::PAGE_BYTES;
+use trace_format::survive::live::{
+    HEADER_BYTES, LiveHeader, MAGIC, OWNER_MAGIC, SLOTS, SLOTS_AT, recover, recover_part,
+};
 use trace_format::testgen::{TraceBuilder, os_id};
 use trace_format::time::Ticks;
 
@@ -22,11 +23,11 @@ fn numbers_in_the_prose_are_the_codes_own() {
     says(&format!("| {SLOTS_AT} | {} | {SLOTS} slots", 16 * SLOTS));
     says(&format!("{} or more", SLOTS_AT + 16 * SLOTS));
     assert_eq!(PAGE_BYTES, 4096);
-    let header = Header { process: 7 };
-    assert_eq!(Header::decode(&header.encode()), Some(header));
+    let header = LiveHeader { process: 7 };
+    assert_eq!(LiveHeader::decode(&header.encode()), Some(header));
     let mut damaged = header.encode();
     damaged[16] ^= 1;
-    assert_eq!(Header::decode(&damaged), None);
+    assert_eq!(LiveHeader::decode(&damaged), None);
 }
 
 /// A trace that was cut, with one thread and a region in its batch 0.
@@ -65,7 +66,7 @@ fn batch(thread: u32, sequence: u32, base: u64, payload: &[u8], slots: &[(u64, u
 }
 
 fn live(batches: &[Vec<u8>]) -> Vec<u8> {
-    let mut out = Header { process: 1 }.encode().to_vec();
+    let mut out = LiveHeader { process: 1 }.encode().to_vec();
     out.resize(PAGE_BYTES, 0);
     out.extend(batches.concat());
     out
@@ -265,7 +266,7 @@ fn memory_of_another_process_is_not_taken() {
     let file = TraceFile::open(cut_trace()).expect("a trace");
     assert!(recover_part(file, &own, None::<&TraceFile<Vec<u8>>>).is_ok());
     let mut others = own;
-    others[..HEADER_BYTES].copy_from_slice(&Header { process: 2 }.encode());
+    others[..HEADER_BYTES].copy_from_slice(&LiveHeader { process: 2 }.encode());
     let file = TraceFile::open(cut_trace()).expect("a trace");
     let file = recover_part(file, &others, None::<&TraceFile<Vec<u8>>>).expect_err("it is not its");
     assert_eq!(file.index().iter().filter(|it| it.thread == ThreadId(1)).count(), 1);

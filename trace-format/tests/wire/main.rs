@@ -4,7 +4,7 @@
 //!   it said is told.
 //! - `damage`: cut, flipped and lying files: an error that names the place, the rest of the events,
 //!   no panic.
-//! - `flight`: a flight recorder's file, whatever has become of it, gives a trace, or nothing.
+//! - `ring`: a flight recorder's file, whatever has become of it, gives a trace, or nothing.
 //! - `golden`: checked-in traces: every golden text yields what its first line says, and the bytes
 //!   of every kind of item are still those that version 1.0 was published with.
 //! - `live`: the file beside a trace: its layout is FORMAT.md's, and whatever is in it does no
@@ -25,11 +25,11 @@ mod clock_steps;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
-mod flight;
 mod golden;
 mod live;
 mod order;
 mod rewrite;
+mod ring;
 mod roundtrip;
 mod source;
 mod spec;

@@ -1,5 +1,7 @@
 //! FORMAT.md and the code can't disagree: its tables are read and compared with the numbers used.
 
+use std::collections::BTreeSet;
+
 use trace_format::call::CALLS;
 use trace_format::definition::{
     ArgumentKind, CallsiteKind, Definition, FRAMES_MAX, FUNCTIONS_MAX, FoundBy, ResourceKind,
@@ -9,6 +11,7 @@ use trace_format::event::{EventKind, Events, Outcome, opcode};
 use trace_format::header;
 use trace_format::id::{CallId, Open, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::testgen::{everything, open_call};
+use trace_format::text::to_text;
 use trace_format::time::{ClockKind, Ticks};
 use trace_format::value::{self, Value, Values, take_value};
 
@@ -201,29 +204,42 @@ fn every_value_row_decodes_as_it_says() {
     assert_eq!(take_value(&mut zigzag), Some(Value::I64(-33)));
 }
 
+/// As the table has it.
+fn name_of(definition: &Definition<'_>) -> String {
+    format!("{definition:?}").split([' ', '(']).next().expect("a name").into()
+}
+
+/// What `act` makes of each definition of a trace that has every kind of them.
+fn every_definition<T>(act: impl Fn(&Definition<'_>) -> T) -> Vec<T> {
+    let bytes = everything(trace_format::batch::Compression::None);
+    let mut reader = trace_format::read::BatchReader::new(bytes.as_slice()).expect("a trace");
+    let mut made = Vec::new();
+    while let Some(batch) = reader.next_batch() {
+        let batch = batch.expect("whole");
+        if batch.header.kind == header::BatchKind::Definitions {
+            made.extend(batch.definitions().map(|definition| act(&definition)));
+        }
+    }
+    made
+}
+
 #[test]
 fn every_definition_row_has_the_codes_number_and_name() {
     let rows = table(7);
-    let bytes = everything(trace_format::batch::Compression::None);
-    let mut reader = trace_format::read::BatchReader::new(bytes.as_slice()).expect("a trace");
     let mut seen = vec![String::new(); rows.len() + 1];
-    while let Some(batch) = reader.next_batch() {
-        let batch = batch.expect("whole");
-        if batch.header.kind != header::BatchKind::Definitions {
-            continue;
-        }
-        for definition in batch.definitions() {
-            let mut wire = Vec::new();
-            put_definition(&mut wire, &definition);
-            let printed = format!("{definition:?}");
-            seen[usize::from(wire[0])] = printed.split([' ', '(']).next().expect("one").into();
-        }
+    for (first, kind, name) in every_definition(|definition| {
+        let mut wire = Vec::new();
+        put_definition(&mut wire, definition);
+        (wire[0], definition.kind(), name_of(definition))
+    }) {
+        assert_eq!(first, kind, "{name}");
+        seen[usize::from(kind)] = name;
     }
     for row in &rows {
         let (code, name) = (usize::from(number(&row[0])), &row[1]);
         assert_eq!(&seen[code], name, "{row:?}");
     }
-    assert_eq!(rows.len(), usize::from(kind::THREAD_TIME));
+    assert_eq!(rows.iter().map(|row| number(&row[0])).collect::<Vec<_>>(), kind::ALL);
     let callsite = &rows[usize::from(kind::CALLSITE) - 1][2];
     for kind in CallsiteKind::ALL {
         let text = format!("{} {}", kind.to_byte(), kind.name());
@@ -249,13 +265,55 @@ fn every_definition_row_has_the_codes_number_and_name() {
         assert_eq!(flags.to_number(), (at << 1) as u64);
     }
     let process = &rows[usize::from(kind::PROCESS) - 1][2];
-    for (clock, name) in [
-        (ClockKind::Tsc, "tsc"),
-        (ClockKind::Cntvct, "cntvct_el0"),
-        (ClockKind::Monotonic, "CLOCK_MONOTONIC"),
-    ] {
+    for (clock, name) in ClockKind::ALL.into_iter().zip(["tsc", "cntvct_el0", "CLOCK_MONOTONIC"]) {
         assert!(process.contains(&format!("{} {name}", clock.to_byte())), "{name}");
     }
+}
+
+/// The words in backquotes between two places of section 12.
+fn names_in_section_12(from: &str, to: &str) -> Vec<String> {
+    let spec = SPEC.split_whitespace().collect::<Vec<_>>().join(" ");
+    let section = spec.split_once("## 12. ").expect("the section is there").1;
+    let list = section.split_once(from).unwrap_or_else(|| panic!("no {from}")).1;
+    let list = list.split_once(to).unwrap_or_else(|| panic!("no {to}")).0;
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn definitions_last_as_long_as_section_12_says() {
+    let lasting = names_in_section_12("have what holds for long:", ", and all kinds");
+    let moments = names_in_section_12("and definitions of a moment (", ")");
+    let found = every_definition(|definition| (name_of(definition), definition.is_of_moment()));
+    for (name, is_of_moment) in found {
+        assert_eq!(
+            (moments.contains(&name), lasting.contains(&name)),
+            (is_of_moment, !is_of_moment),
+            "{name}"
+        );
+    }
+    assert_eq!(lasting.len() + moments.len(), kind::ALL.len());
+}
+
+#[test]
+fn every_definition_has_its_line_in_section_9() {
+    let section = SPEC.split_once("\n## 9. ").expect("the section is there").1;
+    let lines = section.split_once("The definitions:\n\n```text\n").expect("they are there").1;
+    let lines = lines.split_once("```").expect("they end").0.lines();
+    let first_word = |line: &str| line.split(' ').next().map(str::to_owned);
+    let listed: BTreeSet<_> =
+        lines.filter(|line| !line.starts_with(' ')).filter_map(first_word).collect();
+    let text = to_text(&everything(trace_format::batch::Compression::None));
+    let mut is_definition = false;
+    let mut written = BTreeSet::new();
+    for line in text.lines() {
+        match line.strip_prefix("  ") {
+            Some(words) if is_definition => written.extend(first_word(words)),
+            Some(_) => {}
+            None => is_definition = line.starts_with("batch definitions"),
+        }
+    }
+    assert_eq!(written, listed);
+    assert_eq!(listed.len(), kind::ALL.len());
 }
 
 #[test]
@@ -393,7 +451,7 @@ fn every_definition_kind_is_decoded() {
         let wire = [vec![code, 30], vec![0; 30]].concat();
         let mut definitions = trace_format::definition::Definitions::new(&wire);
         let definition = definitions.next().expect("a definition");
-        let known = (kind::PROCESS..=kind::THREAD_TIME).contains(&code);
+        let known = kind::ALL.contains(&code);
         assert_eq!(!matches!(definition, Definition::Unknown { .. }), known, "kind {code}");
         assert_eq!(definitions.rest(), 0);
     }

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use trace_format::batch::Compression;
 use trace_format::definition::{
     Definition, Definitions, FRAMES_MAX, FUNCTIONS_MAX, FoundBy, ResourceKind, StackFlags, kind,
 };
 use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::read::{Counted, Tables, TraceFile};
+use trace_format::testgen::everything;
 use trace_format::text::from_text;
 use trace_format::time::Ticks;
 use trace_format::varint::{put_varint, zigzag};
@@ -106,6 +108,13 @@ fn of_a_threads_times_the_first_and_the_last_are_kept() {
     assert_eq!(pair(tables.thread_times[&ThreadId(77)].ready), None);
     assert!(!tables.threads.contains_key(&ThreadId(77)), "a time makes no thread");
     assert_eq!(tables.unknown, 0);
+}
+
+#[test]
+fn no_definition_of_this_version_counts_as_unknown() {
+    let bytes = everything(Compression::None);
+    let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+    assert_eq!(file.tables().unknown, 0);
 }
 
 #[test]

@@ -56,3 +56,50 @@ impl CurrentDefinitions {
         }
     }
 }
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use trace_format::batch::Compression;
+    use trace_format::definition::kind;
+    use trace_format::header::BatchKind;
+    use trace_format::read::BatchReader;
+    use trace_format::testgen::everything;
+
+    /// Lasting definitions that a late output gets from elsewhere: `beginning` and `sites`
+    /// (`Process`, `Callsite`), what is interned, the names at a trace's end, the list of futures.
+    const ELSEWHERE: [u8; 6] = [
+        kind::PROCESS,
+        kind::CALLSITE,
+        kind::STACK,
+        kind::RESOURCE,
+        kind::SYMBOL,
+        kind::FUTURE_STATE,
+    ];
+
+    #[test]
+    fn every_lasting_definition_reaches_a_late_output() {
+        let (mut remembered, mut lasting) = (CurrentDefinitions::default(), BTreeSet::new());
+        let bytes = everything(Compression::None);
+        let mut reader = BatchReader::new(bytes.as_slice()).expect("a trace");
+        while let Some(batch) = reader.next_batch() {
+            let batch = batch.expect("whole");
+            if batch.header.kind != BatchKind::Definitions {
+                continue;
+            }
+            for definition in batch.definitions() {
+                remembered.note(&definition);
+                if !definition.is_of_moment() {
+                    lasting.insert(definition.kind());
+                }
+            }
+        }
+        let mut reached = BTreeSet::from(ELSEWHERE);
+        remembered.for_each(|definition| {
+            assert!(!ELSEWHERE.contains(&definition.kind()), "{definition:?} comes twice");
+            reached.insert(definition.kind());
+        });
+        assert_eq!(reached, lasting);
+    }
+}

@@ -15,8 +15,8 @@ use std::io;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
 use trace_format::facility;
-use trace_format::flight::{END, Header, TABLE_HEADER_BYTES};
 use trace_format::header::BATCH_HEADER_BYTES;
+use trace_format::survive::ring::{END, RingHeader, TABLE_HEADER_BYTES};
 use trace_format::time::{ClockSnapshot, Ticks};
 
 /// Definitions are written in batches of about this size.
@@ -29,7 +29,7 @@ const NOTE_BYTES_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Mirror {
     file: Claimed,
-    header: Header,
+    header: RingHeader,
     /// Which table is valid, its number, and where it ends.
     table: u64,
     number: u64,
@@ -66,7 +66,7 @@ impl Mirror {
     /// # Errors
     /// The system's, such as a full disk.
     pub(crate) fn new(file: Claimed, bytes: usize) -> io::Result<Self> {
-        let header = Header::divide(bytes as u64, std::process::id().into());
+        let header = RingHeader::divide(bytes as u64, std::process::id().into());
         let file = file.renew()?;
         file.reserve(header.bytes())?;
         let mut mirror = Self {
@@ -110,14 +110,7 @@ impl Mirror {
                 }
                 &mut self.moments
             }
-            Definition::ThreadState { .. }
-            | Definition::ThreadEnd { .. }
-            | Definition::ThreadTime { .. }
-            | Definition::TaskState { .. }
-            | Definition::Switch { .. }
-            | Definition::Heap { .. }
-            | Definition::Stopped { .. }
-            | Definition::Stop { .. } => &mut self.moments,
+            _ if definition.is_of_moment() => &mut self.moments,
             _ => &mut self.names,
         };
         put_definition(&mut gathered.payload, definition);

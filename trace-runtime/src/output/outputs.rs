@@ -62,19 +62,17 @@ impl Outputs {
     pub(crate) fn define(&mut self, definition: &Definition<'_>) {
         self.definitions.note(definition);
         self.outputs.iter_mut().for_each(|output| output.define(definition));
-        // The previous part only gets what its last events need: generations and states belong to
-        // the part that is written now.
-        let is_of_moment = matches!(
-            definition,
-            Definition::Generation { .. }
-                | Definition::Clock(_)
-                | Definition::ThreadState { .. }
-                | Definition::TaskState { .. }
-                | Definition::ThreadTime { .. }
-                | Definition::FutureState { .. }
-                | Definition::Heap { .. }
-        );
-        if let Some(previous) = self.previous_part.as_mut().filter(|_| !is_of_moment) {
+        // The previous part only gets what its last events need, and what explains them:
+        // generations and states belong to the part that is written now.
+        let is_of_both = match definition {
+            Definition::Switch { .. }
+            | Definition::ThreadEnd { .. }
+            | Definition::Stopped { .. }
+            | Definition::Stop { .. } => true,
+            Definition::FutureState { .. } => false,
+            _ => !definition.is_of_moment(),
+        };
+        if let Some(previous) = self.previous_part.as_mut().filter(|_| is_of_both) {
             previous.define(definition);
         }
     }

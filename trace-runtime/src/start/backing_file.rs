@@ -108,7 +108,8 @@ fn leave(path: &Path) {
 fn map(path: &Path, options: &Options) -> io::Result<MappedFile> {
     use std::os::unix::fs::FileExt as _;
     let file = destination::make(path, Access::Mapped)?;
-    let header = trace_format::live::Header { process: std::process::id().into() };
+    let process = std::process::id().into();
+    let header = trace_format::survive::live::LiveHeader { process };
     // Clears what was lost in an earlier file.
     crate::sys::bus_error::take_lost();
     let made = crate::buffer::arena::Serving::new(&file, options.memory_max).and_then(|arena| {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use trace_format::header::FILE_HEADER_BYTES;
-use trace_format::live::{HEADER_BYTES, Header};
 use trace_format::read::TraceFile;
+use trace_format::survive::live::{HEADER_BYTES, LiveHeader};
 
 use super::stream::is_trace;
 use super::{Bytes, read_whole};
@@ -30,7 +30,7 @@ pub fn read_live(path: &Path, trace: &TraceFile<Bytes>) -> Option<Vec<u8>> {
         Ok(bytes) => bytes,
         Err(error) => return refuse(&error.to_string()),
     };
-    match bytes.first_chunk::<HEADER_BYTES>().and_then(Header::decode) {
+    match bytes.first_chunk::<HEADER_BYTES>().and_then(LiveHeader::decode) {
         Some(header) if header.is_of(trace) => Some(bytes),
         Some(header) => {
             let process = trace.tables().process.as_ref().map_or(0, |process| process.pid);

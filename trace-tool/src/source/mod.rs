@@ -10,9 +10,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use trace_format::flight;
-use trace_format::live::{Recovered, recover_part};
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile};
+use trace_format::survive::live::{Recovered, recover_part};
+use trace_format::survive::ring;
 
 use self::beside::{live_of, open_plain, part_before, read_live, say_other_name};
 use self::stream::Source;
@@ -87,15 +87,15 @@ fn trace_in(file: File, path: &Path, is_named: bool) -> Result<TraceFile<Bytes>,
 /// # Errors
 /// If it is one, and can't be read, is too large, or its header is damaged.
 pub fn unwound(file: &File, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    let mut magic = [0; flight::MAGIC.len()];
-    let is_one = file.read_at(&mut magic, 0).is_ok_and(|count| magic[..count] == flight::MAGIC);
+    let mut magic = [0; ring::MAGIC.len()];
+    let is_one = file.read_at(&mut magic, 0).is_ok_and(|count| magic[..count] == ring::MAGIC);
     if !is_one {
         // What can't be read is told by whoever reads the trace.
         return Ok(None);
     }
     let fail = |kind| Failure::Trace(path.to_owned(), ReadError::new(0, kind));
     let bytes = read_whole(file).map_err(|error| fail(ReadErrorKind::Io(error)))?;
-    let trace = flight::unwind(&bytes).ok_or_else(|| fail(ReadErrorKind::HeaderDamaged))?;
+    let trace = ring::unwind(&bytes).ok_or_else(|| fail(ReadErrorKind::HeaderDamaged))?;
     Ok(Some(trace))
 }
 

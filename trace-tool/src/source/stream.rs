@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use trace_format::flight;
 use trace_format::header::{FILE_HEADER_BYTES, FileHeader};
+use trace_format::survive::ring;
 
 use crate::error::Failure;
 use crate::label::{self, STANDARD_INPUT, units};
@@ -89,7 +89,7 @@ fn keep(mut stream: impl Read, bytes_max: u64) -> io::Result<File> {
 
 /// Whether this can be the begin of a trace, or of a flight recorder's file.
 pub(super) fn is_trace(header: &[u8]) -> bool {
-    header.starts_with(&flight::MAGIC)
+    header.starts_with(&ring::MAGIC)
         || header.first_chunk().is_some_and(|header| FileHeader::decode(header).is_some())
 }
 

@@ -7,7 +7,8 @@ use crate::common::{Bench, Run, check, request, request_builder};
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
 use trace_format::id::CallId;
-use trace_format::live::{Header, PAGE_BYTES};
+use trace_format::survive::PAGE_BYTES;
+use trace_format::survive::live::LiveHeader;
 use trace_format::testgen::{TraceBuilder, open_call};
 use trace_tool::source::beside::part_before;
 
@@ -18,7 +19,7 @@ fn killed() -> Bench {
 
 /// A file without batches, of this process.
 fn live(process: u64) -> Vec<u8> {
-    let mut bytes = Header { process }.encode().to_vec();
+    let mut bytes = LiveHeader { process }.encode().to_vec();
     bytes.resize(2 * PAGE_BYTES, 0);
     bytes
 }

@@ -5,8 +5,8 @@
 use std::fs::{self, File};
 
 use crate::common::{Bench, request, request_builder};
-use trace_format::flight;
 use trace_format::id::CallId;
+use trace_format::survive::ring;
 use trace_format::testgen::open_call;
 
 /// A trace of which every file can be made: a thread sleeps in it.
@@ -74,7 +74,7 @@ fn an_older_output_stays_if_a_file_with_names_is_missing() {
 
 #[test]
 fn a_recorders_file_that_is_too_large_is_refused_with_its_size_and_not_read() {
-    let (bench, too_large) = (Bench::new(&flight::MAGIC), 5 << 30);
+    let (bench, too_large) = (Bench::new(&ring::MAGIC), 5 << 30);
     // It has holes: no room is taken.
     let extend = |name: &str| {
         let file = File::options().write(true).create(true).truncate(false).open(bench.path(name));
@@ -95,7 +95,7 @@ fn a_recorders_file_that_is_too_large_is_refused_with_its_size_and_not_read() {
 
 #[test]
 fn a_flight_recorders_file_with_a_damaged_header_is_told_from_other_files() {
-    let mut bytes = flight::Header::divide(1 << 20, 1).encode().to_vec();
+    let mut bytes = ring::RingHeader::divide(1 << 20, 1).encode().to_vec();
     bytes[20] ^= 1;
     let run = Bench::new(&bytes).run("check FILE");
     assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{}", run.err);

@@ -28,7 +28,7 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// One of which nothing but its id is known.
+    /// A thread of which only the id is known.
     pub(super) fn unknown(id: ThreadId, first: Ticks) -> Self {
         Self {
             id,
@@ -56,7 +56,7 @@ impl Thread {
     #[must_use]
     pub fn name_at(&self, ticks: Ticks) -> &str {
         let count = self.names.partition_point(|(since, _)| *since <= ticks);
-        // Before its first name it was the same thread.
+        // Before its first name it has that name already.
         self.names.get(count.saturating_sub(1)).map_or(&self.name, |(_, name)| name)
     }
 }
@@ -70,9 +70,9 @@ pub struct ThreadEnd {
     pub ticks: Ticks,
     /// Events it wrote, in all its batches.
     pub events: u64,
-    /// Events that were not written for want of memory.
+    /// Events that were dropped because memory was at its bound.
     pub dropped_events: u64,
-    /// Ends that were not written for want of memory.
+    /// Ends that were dropped because memory was at its bound.
     pub dropped_ends: u64,
 }
 
@@ -125,7 +125,7 @@ pub struct Process {
     pub os: String,
     /// As in `std::env::consts::ARCH`.
     pub arch: String,
-    /// What stamps events.
+    /// The clock that times events.
     pub clock: ClockKind,
     /// The recorder's version.
     pub tracer: String,
@@ -138,25 +138,25 @@ pub struct Stop {
     pub ticks: Ticks,
     /// Events in all batches.
     pub events: u64,
-    /// Events that were not written for want of memory.
+    /// Events that were dropped because memory was at its bound.
     pub dropped_events: u64,
-    /// Ends that were not written for want of memory.
+    /// Ends that were dropped because memory was at its bound.
     pub dropped_ends: u64,
-    /// CPU time the recorder took beside the traced threads; 0 if it is not known, as of a snapshot
-    /// that a process took while it went on.
+    /// CPU time of the recorder's own threads; 0 if it is not known, as in a snapshot that a
+    /// process took while it went on.
     pub tracer_cpu: Nanos,
-    /// The most bytes that batches took; 0 if that is not known.
+    /// Maximum memory that batches took, in bytes; 0 if that is not known.
     pub memory_max: u64,
 }
 
 impl Stop {
-    /// CPU time the recorder took beside the traced threads, if it is known.
+    /// CPU time of the recorder's own threads, if it is known.
     #[must_use]
     pub fn known_cpu(&self) -> Option<Nanos> {
         Some(self.tracer_cpu).filter(|cpu| cpu.0 > 0)
     }
 
-    /// The most bytes that batches took, if that is known.
+    /// Maximum memory that batches took, in bytes, if that is known.
     #[must_use]
     pub fn known_memory(&self) -> Option<u64> {
         Some(self.memory_max).filter(|bytes| *bytes > 0)
@@ -179,11 +179,11 @@ pub struct ThreadState {
     pub id: ThreadId,
     /// The generation's number.
     pub generation: u32,
-    /// The state is the one before the payload byte `offset` of the batch `sequence`.
+    /// The state holds in front of the payload byte `offset` of the batch `sequence`.
     pub sequence: u32,
     /// See `sequence`.
     pub offset: u32,
-    /// Regions deeper than the recorder can list are open as well.
+    /// More is open than the recorder can list: deeper regions.
     pub more: bool,
     /// Outermost first.
     pub open: Vec<OpenSince>,
@@ -215,26 +215,26 @@ pub struct FutureState {
     pub site: SiteId,
     /// Its true begin.
     pub begin: Ticks,
-    /// It was handed over to be polled by others.
+    /// It was handed over to be polled elsewhere.
     pub spawned: bool,
     /// Where it waited; 0 if unknown.
     pub waits_at: StackId,
     /// When the last poll began that left it waiting; 0 if there was none.
     pub since: Ticks,
-    /// It was told in a generation whose events the trace does not have: what the future is holds,
-    /// but not that it lived when the trace began, nor what it waited for.
+    /// It was written in a generation whose events the trace does not have. So it says what the
+    /// future is, but not that it lived when the trace began, nor what it waited for.
     pub is_old: bool,
 }
 
 /// The whole process stood still for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// No thread of it ran from here on at the latest.
+    /// No thread of it ran from here on, or from earlier on.
     pub from: Ticks,
-    /// To here. A faulty trace may have it before `from`.
+    /// The end of that time. In a faulty trace it may be before `from`.
     pub to: Ticks,
     /// 0: it was stopped, all the time from `from` to `to`. Else the machine was suspended for this
-    /// long, somewhere in between, and the monotonic clock did not count that.
+    /// long at some time in between, and the monotonic clock did not count that.
     pub suspended: Nanos,
 }
 
@@ -243,7 +243,7 @@ pub struct Stopped {
 pub struct Switch {
     /// Which.
     pub site: SiteId,
-    /// Now.
+    /// Whether it is on now.
     pub on: bool,
     /// When.
     pub ticks: Ticks,

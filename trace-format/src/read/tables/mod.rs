@@ -1,8 +1,8 @@
 //! What a trace's definitions say, owned, with names made valid text once.
 //!
-//! Memory is in proportion to the definitions that are really in the file: an absurd id costs a
-//! map's entry, never an array of its size. The states at the beginnings of generations are not
-//! kept; `TraceFile::state_at` loads one when it is wanted.
+//! The memory is in proportion to the definitions that are really in the file: an absurd id costs
+//! an entry of a map, never an array of its size. The states at the beginnings of generations are
+//! not kept; `TraceFile::state_at` loads one when it is needed.
 //!
 //! - `sites`: call sites. `items`: threads, the process, generations. `program`: modules, stacks,
 //!   functions, resources, the heap. All private, and named here.
@@ -55,27 +55,27 @@ pub struct Tables {
     /// The functions at addresses of stacks, innermost inlined one first; only in a trace that was
     /// symbolised.
     pub symbols: BTreeMap<u64, Vec<Function>>,
-    /// Whether parts of the recorder served, by name; what was said last counts.
+    /// Whether parts of the recorder worked, by name; the last definition of each counts.
     pub facilities: BTreeMap<String, Facility>,
     /// The heap over time, in file order.
     pub heap: Vec<HeapState>,
-    /// Futures that lived when a generation began, as told last; of [`FUTURES_MAX`] the first.
+    /// Futures that lived when a generation began, by their last states; the first [`FUTURES_MAX`].
     pub futures: BTreeMap<FutureId, FutureState>,
-    /// When the whole process stood still, in file order; of [`STOPS_MAX`] the first.
+    /// When the whole process stood still, in file order; the first [`STOPS_MAX`].
     pub stops: Vec<Stopped>,
     /// What the kernel has counted for threads.
     pub thread_times: BTreeMap<ThreadId, ThreadTimes>,
-    /// How many definitions were of a kind that only a newer version knows.
+    /// Number of definitions of kinds that only a newer version knows.
     pub unknown: u64,
     /// How many addresses `stacks` hold.
     addresses: usize,
-    /// What is being applied was told in a generation whose events are gone.
+    /// The batch that is being applied was written in a generation whose events are gone.
     is_old: bool,
 }
 
 impl Tables {
-    /// Adds what one definition says. Nothing is refused: a repeated definition is ignored, an
-    /// absurd clock snapshot too.
+    /// Adds what one definition says. It refuses none: it ignores repeated definitions, and absurd
+    /// clock snapshots.
     pub fn apply(&mut self, definition: &Definition<'_>) {
         match definition {
             Definition::Process { pid, executable, os, arch, clock, tracer } => {
@@ -131,7 +131,7 @@ impl Tables {
         }
     }
 
-    /// What definitions say of the program itself.
+    /// Adds what a definition says of the program itself.
     fn apply_of_program(&mut self, definition: &Definition<'_>) {
         match definition {
             &Definition::ThreadName { id, ticks, name } => {
@@ -222,7 +222,7 @@ impl Tables {
     /// Applies all definitions of a batch.
     ///
     /// # Errors
-    /// `DefinitionFaulty` if bytes in it are none; those before have been applied.
+    /// `DefinitionFaulty` if bytes in it are no definition; those before have been applied.
     pub fn apply_batch(&mut self, batch: &Batch<'_>) -> Result<(), ReadError> {
         self.is_old = batch.header.generation == 0;
         let mut definitions = batch.definitions();
@@ -246,7 +246,7 @@ impl Tables {
         self.callsites.get(id)
     }
 
-    /// What people call a thread: its name, or `thread 7`; for the lane of a CPU `cpu 3`.
+    /// The name of a thread for people: its own, or `thread 7`; for the lane of a CPU `cpu 3`.
     #[must_use]
     pub fn thread_name(&self, id: ThreadId) -> Cow<'_, str> {
         match (self.threads.get(&id), id.as_cpu()) {
@@ -287,18 +287,18 @@ impl Tables {
     }
 }
 
-/// So many futures are kept that lived when a generation began.
+/// Maximum number of futures that are kept of those that lived when a generation began.
 pub const FUTURES_MAX: usize = 1 << 20;
 
-/// Most times of standing still that are kept: one every minute for two months.
+/// Maximum number of times of standing still that are kept: one every minute for two months.
 pub const STOPS_MAX: usize = 100_000;
 
-/// All stacks together keep so many addresses, 128 MiB; a recorder's have a quarter at most. A
-/// compressed batch could else make any amount of memory out of a few bytes.
+/// Maximum number of addresses of all stacks together: 128 MiB. The stacks of a recorder have at
+/// most a quarter of that. Without a limit, a few compressed bytes could take any amount of memory.
 const ADDRESSES_MAX: usize = 1 << 24;
 
-/// Modules lie side by side, so the one below an address is the one it lies in. In a trace that
-/// says otherwise no more than these are looked at.
+/// Maximum number of modules below an address that are searched. Modules do not overlap, so the
+/// first one has the address; in a trace where they overlap, the search has to end.
 const OVERLAPPING_MAX: usize = 16;
 
 /// Bytes as text; what is not UTF-8 becomes U+FFFD.

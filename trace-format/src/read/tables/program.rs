@@ -16,7 +16,7 @@ pub struct Module {
     pub last: u64,
     /// Its addresses in memory minus those in its file, modulo 2^64.
     pub bias: u64,
-    /// What its linker named it; may be empty.
+    /// The build id that its linker gave it; may be empty.
     pub build_id: Vec<u8>,
     /// Its file.
     pub path: String,
@@ -29,7 +29,7 @@ impl Module {
         self.first <= address && address < self.last
     }
 
-    /// The same place in its file's terms.
+    /// The virtual address of the same place in its file.
     #[must_use]
     pub const fn in_file(&self, address: u64) -> u64 {
         address.wrapping_sub(self.bias)
@@ -41,7 +41,7 @@ impl Module {
 pub struct Stack {
     /// Events name it by this.
     pub id: StackId,
-    /// How it was found, and whether it is whole.
+    /// Who walked it, and whether it is whole.
     pub flags: StackFlags,
     /// Innermost first: addresses of calling or running instructions, not return addresses.
     pub addresses: Box<[u64]>,
@@ -78,19 +78,19 @@ impl Function {
     }
 }
 
-/// Whether a part of the recorder served, and how, or why not.
+/// Whether a part of the recorder worked, and how, or why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facility {
     /// One of [`facility`]'s, or a later version's.
     pub name: String,
-    /// Whether it did.
+    /// Whether it worked.
     pub on: bool,
     /// In words.
     pub note: String,
 }
 
 impl Facility {
-    /// Whether it is off for no other reason than that nobody asked for it.
+    /// Whether it is off only because nobody asked for it.
     #[must_use]
     pub fn is_unasked(&self) -> bool {
         !self.on && self.note.starts_with(facility::NOT_ASKED_FOR)
@@ -116,6 +116,6 @@ pub struct HeapState {
     pub allocated_bytes: u64,
     /// Allocations since the program began.
     pub allocations: u64,
-    /// Of so many bytes one is sampled, in the mean.
+    /// Average number of allocated bytes per sampled one.
     pub sample_bytes: u64,
 }

@@ -6,12 +6,12 @@ use crate::definition::{ArgumentKind, CallsiteKind};
 use crate::id::SiteId;
 use crate::time::Nanos;
 
-/// A place in the source that emits events.
+/// A place in the source that events come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callsite {
     /// Events name it by this.
     pub id: SiteId,
-    /// What it emits.
+    /// What kind of events come from it.
     pub kind: CallsiteKind,
     /// Its name.
     pub name: String,
@@ -23,7 +23,7 @@ pub struct Callsite {
     pub line: u32,
     /// From 1.
     pub column: u32,
-    /// Regions shorter than this left nothing behind; 0 for none.
+    /// Regions shorter than this were not recorded; 0 if all were.
     pub min: Nanos,
     /// Names and kinds of its arguments, in the order of its values.
     pub arguments: Vec<(String, ArgumentKind)>,
@@ -32,13 +32,13 @@ pub struct Callsite {
 /// Call sites by id.
 #[derive(Clone, Debug, Default)]
 pub struct Callsites {
-    /// Those with the ids below [`DENSE_MAX`], which are all a real program has.
+    /// Those with ids below [`DENSE_MAX`], which are all ids of a real program.
     dense: Vec<Option<Box<Callsite>>>,
     others: BTreeMap<SiteId, Callsite>,
     count: usize,
 }
 
-/// Ids from here on are kept in a map: an array of 2^32 entries is no answer to one odd id.
+/// Ids from here on are kept in a map, so that one odd id does not take an array of 2^32 entries.
 const DENSE_MAX: usize = 1 << 16;
 
 impl Callsites {
@@ -68,7 +68,8 @@ impl Callsites {
         self.dense.iter().filter_map(Option::as_deref).chain(self.others.values())
     }
 
-    /// Adds one; of two with the same id the first stays, as events before the second mean it.
+    /// Adds a call site. If two have the same id, the first one stays: events before the second
+    /// definition mean it.
     pub(super) fn add(&mut self, site: Callsite) {
         let at = site.id.0 as usize;
         if self.get(site.id).is_some() {

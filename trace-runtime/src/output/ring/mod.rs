@@ -156,11 +156,9 @@ impl Ring {
                     self.forget_if_over(id);
                 }
             }
-            Definition::TaskState { .. }
-            | Definition::ThreadTime { .. }
-            | Definition::Switch { .. }
-            | Definition::Heap { .. }
-            | Definition::Stopped { .. } => {
+            // The recorder ends with it, and no snapshot comes after that.
+            Definition::Stop { .. } => {}
+            _ if definition.is_of_moment() => {
                 if let Some(generation) = self.generations.back_mut() {
                     let before = generation.rest.len();
                     put_definition(&mut generation.rest, definition);

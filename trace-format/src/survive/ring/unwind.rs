@@ -1,9 +1,10 @@
-//! A trace out of a flight recorder's file: the names, then the log from its oldest whole
+//! A trace made of a flight recorder's file: the names, then the log from its oldest whole
 //! generation on.
 
-use super::{HEADER_BYTES, Header, TABLE_HEADER_BYTES};
+use super::{HEADER_BYTES, RingHeader, TABLE_HEADER_BYTES};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{Definition, Definitions, put_definition};
+use crate::fixed::try_u64_at;
 use crate::header::{BatchHeader, BatchKind, FileHeader, PAYLOAD_BYTES_MAX};
 use crate::id::ThreadId;
 use crate::read::BatchReader;
@@ -11,28 +12,28 @@ use crate::time::{ClockSnapshot, Nanos, Ticks};
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// Makes a trace of all that is whole in a flight recorder's file.
+/// Makes a trace of everything in a flight recorder's file that is whole.
 ///
-/// - `bytes`: all of the file, whatever they are.
+/// - `bytes`: the whole file, whatever is in it.
 /// - Returns a trace, which is cut behind its last event unless the recorder was stopped; `None` if
 ///   the bytes are no such file.
 #[must_use]
 pub fn unwind(bytes: &[u8]) -> Option<Vec<u8>> {
-    let header = bytes.first_chunk::<HEADER_BYTES>().and_then(Header::decode)?;
+    let header = bytes.first_chunk::<HEADER_BYTES>().and_then(RingHeader::decode)?;
     let part = |at: u64, count: u64| {
         let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         let rest = &bytes[at..];
         &rest[..usize::try_from(count).unwrap_or(usize::MAX).min(rest.len())]
     };
     let tables = [0, 1].map(|table| part(header.table_at(table), header.table_bytes));
-    let number = |table: &[u8]| table.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
+    let number = |table| try_u64_at(table, 0).unwrap_or(0);
     let [first, second] = tables;
     let names = if number(first) >= number(second) { first } else { second };
     let log = part(header.log_at(), header.log_bytes);
     let names = batches(names.get(TABLE_HEADER_BYTES..).unwrap_or(&[]), true);
     let log = from_oldest(batches(log, false));
-    let mut out = Out::new();
-    let oldest = oldest_told(&log);
+    let mut out = TraceOut::new();
+    let oldest = first_whole_generation(&log);
     for batch in &names {
         out.names(batch, batch.header.generation < oldest);
     }
@@ -47,29 +48,31 @@ pub fn unwind(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out.end())
 }
 
-/// A batch as it lies in the file.
-struct Stored {
+/// A batch of the file.
+struct StoredBatch {
     header: BatchHeader,
     payload: Vec<u8>,
 }
 
-impl Stored {
-    /// None, if it has events.
+impl StoredBatch {
+    /// Its definitions; none if it holds events.
     fn definitions(&self) -> Definitions<'_> {
         let is_empty = self.header.kind != BatchKind::Definitions;
         Definitions::new(if is_empty { &[] } else { &self.payload })
     }
 }
 
-/// The batches that are whole. `stops`: at the first that is not.
-fn batches(bytes: &[u8], stops: bool) -> Vec<Stored> {
+/// The whole batches in these bytes.
+///
+/// - `stops`: at the first one that is not whole; else those behind it are found, too.
+fn batches(bytes: &[u8], stops: bool) -> Vec<StoredBatch> {
     let mut found = Vec::new();
     let header = FileHeader::CURRENT.encode();
     let Ok(mut reader) = BatchReader::new(header.chain(bytes)) else { return found };
     while let Some(batch) = reader.next_batch() {
         match batch {
             Ok(batch) => {
-                found.push(Stored { header: batch.header, payload: batch.payload.to_vec() })
+                found.push(StoredBatch { header: batch.header, payload: batch.payload.to_vec() })
             }
             Err(_) if stops => break,
             Err(_) => {}
@@ -78,18 +81,18 @@ fn batches(bytes: &[u8], stops: bool) -> Vec<Stored> {
     found
 }
 
-/// The batches of a log that goes round, from the oldest on: generations do not run backwards, so
-/// the newest is right before the only place where they do.
-fn from_oldest(mut batches: Vec<Stored>) -> Vec<Stored> {
+/// The batches of a log that goes round, from the oldest on. Generations do not run backwards, so
+/// the newest batch lies before the only place where they do.
+fn from_oldest(mut batches: Vec<StoredBatch>) -> Vec<StoredBatch> {
     let back =
         batches.windows(2).position(|two| two[1].header.generation < two[0].header.generation);
     batches.rotate_left(back.map_or(0, |at| at + 1));
     batches
 }
 
-/// The first generation of which the log has all events. Its own first may have lost its begin, or
-/// pieces of batches that were begun before, unless it is the recorder's first.
-fn oldest_told(log: &[Stored]) -> u32 {
+/// The first generation of which the log has all events. The log's first generation may have lost
+/// its begin, or pieces of batches that began earlier, unless it is the recorder's first.
+fn first_whole_generation(log: &[StoredBatch]) -> u32 {
     let Some(first) = log.first() else { return u32::MAX };
     match first.definitions().next() {
         Some(Definition::Generation { number: 1, .. }) => 1,
@@ -104,7 +107,7 @@ fn clock_of(definition: Definition<'_>) -> Option<ClockSnapshot> {
     }
 }
 
-/// What the clocks were between two looks at them; `None` if it was not between them.
+/// What the clocks showed at `ticks`, between two snapshots; `None` if that is not between them.
 fn between(from: ClockSnapshot, to: ClockSnapshot, ticks: Ticks) -> Option<ClockSnapshot> {
     let whole = to.ticks.0.checked_sub(from.ticks.0).filter(|whole| *whole > 0)?;
     let left = to.ticks.0.checked_sub(ticks.0).filter(|left| *left <= whole)?;
@@ -115,29 +118,29 @@ fn between(from: ClockSnapshot, to: ClockSnapshot, ticks: Ticks) -> Option<Clock
 }
 
 /// The trace that is being made.
-struct Out {
+struct TraceOut {
     bytes: Vec<u8>,
     encoder: FileEncoder,
-    /// Number of the next batch of definitions.
+    /// Of the next batch of definitions.
     sequence: u32,
-    /// The number of the log's first generation; 0 before it is known.
+    /// The number of the log's first generation; 0 while names are written.
     first: u32,
-    /// Before the log.
+    /// The clock snapshot among the names.
     clock: Option<ClockSnapshot>,
-    threads: BTreeMap<ThreadId, Thread>,
+    threads: BTreeMap<ThreadId, ThreadSoFar>,
     is_stopped: bool,
 }
 
-/// What is known of a thread.
+/// What the trace has of a thread so far.
 #[derive(Default)]
-struct Thread {
+struct ThreadSoFar {
     is_defined: bool,
-    /// Its first batch here has come.
+    /// Its first batch is there.
     has_begun: bool,
     events: u64,
 }
 
-impl Out {
+impl TraceOut {
     fn new() -> Self {
         let mut encoder = FileEncoder::new(Compression::None);
         let bytes = encoder.begin().to_vec();
@@ -145,16 +148,16 @@ impl Out {
         Self { bytes, encoder, sequence, first, clock, threads, is_stopped: false }
     }
 
-    /// How the trace has the number of a generation: from 1.
+    /// The number that a generation has in the trace, from 1.
     fn generation(&self, number: u32) -> u32 {
         if self.first == 0 { 1 } else { number.saturating_sub(self.first).saturating_add(1) }
     }
 
-    /// The log begins, perhaps in the middle of a generation: then it begins one.
-    fn begin(&mut self, log: &[Stored]) {
+    /// Begins the log. If that begins in the middle of a generation, the trace begins one here.
+    fn begin(&mut self, log: &[StoredBatch]) {
         let Some(first) = log.first() else { return };
         self.first = first.header.generation;
-        let mut clocks = log.iter().flat_map(Stored::definitions).filter_map(clock_of);
+        let mut clocks = log.iter().flat_map(StoredBatch::definitions).filter_map(clock_of);
         let (next, is_enough) = (clocks.next(), clocks.next().is_some());
         let ticks = first.header.base_ticks;
         let (mut payload, mut count) = (Vec::new(), 0);
@@ -167,16 +170,18 @@ impl Out {
             }
             count += 1;
         } else if let Some(clock) = self.clock.filter(|_| !is_enough) {
-            // One alone makes no times of ticks.
+            // With a single snapshot a reader does not know how long a tick is.
             put_definition(&mut payload, &Definition::Clock(clock));
             count += 1;
         }
         self.put_definitions(&first.header, &payload, count);
     }
 
-    /// Names, before the log. `is_old`: the log does not have all events since they were told, so
-    /// that futures may have ended.
-    fn names(&mut self, batch: &Stored, is_old: bool) {
+    /// Writes names, before the log.
+    ///
+    /// - `is_old`: the log does not have all events since these were defined, so that futures may
+    ///   have ended.
+    fn names(&mut self, batch: &StoredBatch, is_old: bool) {
         let is_future = |it: &Definition<'_>| matches!(it, Definition::FutureState { .. });
         if !is_old || !batch.definitions().any(|it| is_future(&it)) {
             return self.definitions(batch);
@@ -196,8 +201,8 @@ impl Out {
         self.put_definitions_of(0, &batch.header, &futures, future_count);
     }
 
-    /// Definitions as they are of use here.
-    fn definitions(&mut self, batch: &Stored) {
+    /// Writes the definitions of a batch that the trace can use.
+    fn definitions(&mut self, batch: &StoredBatch) {
         let (mut payload, mut count) = (Vec::new(), 0);
         for definition in batch.definitions() {
             if let Some(definition) = self.as_here(definition) {
@@ -208,8 +213,9 @@ impl Out {
         self.put_definitions(&batch.header, &payload, count);
     }
 
-    /// Who counts events counts those that are here. Of a thread whose name is gone and that has
-    /// no events here there is nothing to say.
+    /// A definition as it is true of this trace: its generations, its counts of events. `None` for
+    /// the clock snapshot among the names, which `begin` uses, and for the state or end of a thread
+    /// that has neither a name nor events here.
     fn as_here<'d>(&mut self, definition: Definition<'d>) -> Option<Definition<'d>> {
         Some(match definition {
             Definition::Clock(clock) if self.first == 0 => {
@@ -281,8 +287,8 @@ impl Out {
         self.put(&BatchInfo { events: count, ..place }, payload);
     }
 
-    /// A piece of a thread's, if the begin of its batch is here, or that of an earlier one.
-    fn events(&mut self, batch: &Stored) {
+    /// Writes a piece of a thread, if the begin of its batch or of an earlier one is here.
+    fn events(&mut self, batch: &StoredBatch) {
         let header = &batch.header;
         let mut info = self.info(header);
         let thread = self.threads.entry(header.thread).or_default();
@@ -299,7 +305,7 @@ impl Out {
         self.put(&info, &batch.payload);
     }
 
-    /// A thread that has ended so long ago that its name is gone.
+    /// Defines a thread that ended so long ago that its name is gone.
     fn put_unnamed(&mut self, header: &BatchHeader) {
         let thread = Definition::unnamed_thread(header.thread, 0, header.base_ticks);
         self.put_definition(header, &thread);

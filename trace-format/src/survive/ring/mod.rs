@@ -1,8 +1,7 @@
-//! The file in which a flight recorder keeps what it has: a log that goes round, and the names that
-//! are used in it. FORMAT.md, section 12.
+//! The file in which a flight recorder keeps the last of what happened: a log that goes round, and
+//! the names that are used in it. FORMAT.md, section 12.
 //!
-//! Here is its layout; `unwind` makes a trace of it. The process that wrote it may have ended at
-//! any moment, so every byte is doubted.
+//! Here is its layout. `unwind` (private) makes a trace of it.
 
 #[cfg(feature = "read")]
 mod unwind;
@@ -10,6 +9,8 @@ mod unwind;
 #[cfg(feature = "read")]
 pub use unwind::unwind;
 
+use super::PAGE_BYTES;
+use crate::fixed::{Fixed, is_whole, u32_at, u64_at};
 use crate::header::BATCH_HEADER_BYTES;
 
 /// The first bytes of the file.
@@ -19,12 +20,13 @@ pub const MAGIC: [u8; 8] = *b"\x89XTF\r\n\x1a\n";
 pub const HEADER_BYTES: usize = 48;
 
 /// Where the first of the two tables of names lies.
-pub const FIRST_AT: u64 = 4096;
+pub const FIRST_AT: u64 = PAGE_BYTES as u64;
 
 /// Bytes in front of a table's batches: its number, as a u64.
 pub const TABLE_HEADER_BYTES: usize = 8;
 
-/// What ends a table, and what of the log was not written in this round: no batch begins so.
+/// These bytes stand behind a table's last batch, and behind the newest batch of the log. No batch
+/// begins with them.
 pub const END: [u8; BATCH_HEADER_BYTES] = [0; BATCH_HEADER_BYTES];
 
 /// The number of this layout.
@@ -32,7 +34,7 @@ const VERSION: u32 = 1;
 
 /// The file's header: how its bytes are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct RingHeader {
     /// Bytes of each of the two tables of names.
     pub table_bytes: u64,
     /// Bytes of the log, which lies behind them.
@@ -41,8 +43,9 @@ pub struct Header {
     pub process: u64,
 }
 
-impl Header {
-    /// Divides so many bytes.
+impl RingHeader {
+    /// The division of a file of at most `bytes` bytes: an eighth for each table, the rest for the
+    /// log, all of them whole pages.
     #[must_use]
     pub const fn divide(bytes: u64, process: u64) -> Self {
         let table_bytes = bytes / 8 / FIRST_AT * FIRST_AT;
@@ -71,25 +74,21 @@ impl Header {
     /// The bytes in the file.
     #[must_use]
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
-        let mut out = [0; HEADER_BYTES];
-        out[..8].copy_from_slice(&MAGIC);
-        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        out[16..24].copy_from_slice(&self.table_bytes.to_le_bytes());
-        out[24..32].copy_from_slice(&self.log_bytes.to_le_bytes());
-        out[32..40].copy_from_slice(&self.process.to_le_bytes());
-        let checksum = crc32c::crc32c(&out[..44]);
-        out[44..].copy_from_slice(&checksum.to_le_bytes());
-        out
+        Fixed::new(MAGIC)
+            .put(8, VERSION.to_le_bytes())
+            .put(16, self.table_bytes.to_le_bytes())
+            .put(24, self.log_bytes.to_le_bytes())
+            .put(32, self.process.to_le_bytes())
+            .end(&[])
     }
 
-    /// `None` if these bytes are none of this layout, or damaged.
+    /// `None` if these bytes are no header of this layout, or a damaged one.
     #[must_use]
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
-        let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|each| bytes[at + each]));
-        let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|each| bytes[at + each]));
-        let is_whole = bytes[..8] == MAGIC && number(44) == crc32c::crc32c(&bytes[..44]);
+        let word = |at| u64_at(bytes, at);
         let header = Self { table_bytes: word(16), log_bytes: word(24), process: word(32) };
         let is_sane = header.table_bytes < 1 << 40 && header.log_bytes < 1 << 40;
-        (is_whole && number(8) == VERSION && is_sane).then_some(header)
+        let is_known = is_whole(bytes, &MAGIC) && u32_at(bytes, 8) == VERSION;
+        (is_known && is_sane).then_some(header)
     }
 }

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
 use trace_format::event::{Event, EventKind, put_event};
-use trace_format::flight::{END, HEADER_BYTES, Header, TABLE_HEADER_BYTES, unwind};
 use trace_format::header::{BatchKind, FLAG_RESTATED};
 use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::{TraceFile, Window};
+use trace_format::survive::ring::{END, HEADER_BYTES, RingHeader, TABLE_HEADER_BYTES, unwind};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
 use trace_format::value::Value;
 
@@ -16,7 +16,7 @@ const EVENTS: u32 = 40;
 
 /// A file as the recorder would write it.
 struct Made {
-    header: Header,
+    header: RingHeader,
     bytes: Vec<u8>,
     table_end: usize,
     log_end: usize,
@@ -24,7 +24,7 @@ struct Made {
 
 impl Made {
     fn new(bytes: u64) -> Self {
-        let header = Header::divide(bytes, 7);
+        let header = RingHeader::divide(bytes, 7);
         let mut made = vec![0; header.bytes() as usize];
         made[..HEADER_BYTES].copy_from_slice(&header.encode());
         let mut made = Self { header, bytes: made, table_end: TABLE_HEADER_BYTES, log_end: 0 };
