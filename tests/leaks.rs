@@ -2,8 +2,8 @@
 //! wakers, with and without a trace.
 //!
 //! Every allocated block is counted. Only these may stay: the list of futures keeps its blocks of
-//! 64 (`trace-runtime/src/annotate/future/registry.rs`), and call sites and stacks stay. So each test
-//! does the same over and over, and after the first rounds nothing may grow.
+//! 64 (`trace-runtime/src/annotate/future/registry.rs`), and call sites and stacks stay. So each
+//! test does the same over and over, and after the first rounds nothing may grow.
 //!
 //! Elsewhere: threads that end (`thread_exit`), the bound of all batches (`stress`, `faults`).
 //!

@@ -11,25 +11,23 @@ use std::collections::BTreeMap;
 
 /// Names of types that occur in more than one crate. This list only shrinks.
 const SHARED: &str = "\
-    Access Argument ArgumentKind Ask \
-    Batch Begun Body Budget By Bytes \
-    Call Callsite Chain Clock ClockSnapshot Code Control Counters \
-    Encoded Ending Event \
-    Failure File Found Frame Function \
-    Generation Given Group \
-    Header Heap Held Here \
-    Interned \
+    Argument ArgumentKind \
+    Batch By \
+    Call Callsite Clock ClockSnapshot \
+    Ending \
+    Frame Function \
+    Given Group \
+    Heap Held Here \
     Kept Key Kind Known \
-    Lane Life Limits Line Lines Link Loss \
-    Mark Module Moment \
-    Name Named Names News Next Node \
-    Open Opened Options Outcome Output Own \
-    Part Party Peer Place Places Process Profile \
-    Reading Report Resources Rest Room Rule \
-    Seen Sink Site Snapshots Source Spawn Spent Stack Stacks Standstill State Switch \
-    Table Tables TaskState Thread ThreadState Told Totals Trace Traced Turn \
+    Line \
+    Name Named Names Next \
+    Open Opened Options Output \
+    Part Place Places Process Profile \
+    Reading Report \
+    Sink Site Source Spent Stack Stacks State Switch \
+    Tables TaskState Thread ThreadState Trace Traced Turn \
     Value Verdict \
-    Walk Wanted Watched Way What Worker Wrong";
+    Walk";
 
 /// Words before the name of a type.
 const KEYWORDS: [&str; 4] = ["struct", "enum", "union", "trait"];

@@ -69,10 +69,10 @@ const RECORDER: &[&str] = &[
     "thread/own",
     "thread/poll",
     "thread/record",
+    "thread/recorder_thread",
     "thread/refill",
     "thread/state",
     "thread/thread_ref",
-    "thread/worker",
     "thread/working",
 ];
 

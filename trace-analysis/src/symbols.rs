@@ -377,8 +377,8 @@ mod tests {
         }
     }
 
-    /// Where a lock is given up, `write` is inlined into its caller, and so is what is called there:
-    /// line tables say no paths of inlined functions.
+    /// Where a lock is given up, `write` is inlined into its caller, and so is what is called
+    /// there: line tables say no paths of inlined functions.
     #[test]
     fn an_inlined_function_of_the_program_is_no_hook_whatever_its_name() {
         let function = |name: &str, file: &str| {

@@ -126,7 +126,7 @@ fn site(record: &Record<'_>) -> &'static trace_runtime::Callsite {
         None => ("", 0),
     };
     let kind = trace_runtime::CallsiteKind::Log;
-    trace_runtime::__private::Place { kind, name, module, file, line, column: 0 }.callsite(&[])
+    trace_runtime::__private::SitePlace { kind, name, module, file, line, column: 0 }.callsite(&[])
 }
 
 #[cfg(not(feature = "enabled"))]

@@ -104,7 +104,7 @@ fn an_address_that_guesses_tokens_is_rejected_for_a_while_and_others_are_served(
     assert_eq!((&guessed[..3], &guessed[3..]), (&[401; 3][..], &[429; 17][..]));
     let right = with("secret");
     assert_eq!(right.status, 429);
-    assert!(right.text().contains("not even the right one"), "{}", right.text());
+    assert!(right.text().contains("even the right one is rejected"), "{}", right.text());
     let again: u32 = right.header("retry-after").expect("it is told").parse().expect("seconds");
     assert!((1..=3_000).contains(&again), "{again}");
     assert_eq!(none(), 401, "without a token one is asked for");

@@ -37,16 +37,16 @@ pub(crate) fn is_alone(module: &str, test: &str) -> bool {
 
 /// A writer into memory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct WriterMemory(Arc<Mutex<Vec<u8>>>);
 
-impl Memory {
+impl WriterMemory {
     /// What has been written.
     pub(crate) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.0.lock().expect("nobody panics with it"))
     }
 }
 
-impl Write for Memory {
+impl Write for WriterMemory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().expect("nobody panics with it").write(bytes)
     }

@@ -104,7 +104,7 @@ pub mod __private {
 
     pub use crate::annotate::region::{Region, counter, enter, enter_args, instant, log};
     pub use crate::annotate::task::{TaskScope, enter_task, enter_task_args};
-    pub use crate::callsite::sites::Place;
+    pub use crate::callsite::sites::SitePlace;
     pub use crate::judge;
     pub use crate::start::test_dump::{Judged, JudgedOther, JudgedResult, KeptIfFailed, keep};
     pub use crate::sys::signals::without_signals;

@@ -76,7 +76,8 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &HashSet<ThreadId>) -> Op
         let put_off = plural(life.preemptions, "time", "times");
         let could = time(Nanos(of));
         insight.evidence.push(format!(
-            "{name} could run for {could}, {share} of it ready without a CPU; it was put off its CPU {put_off}",
+            "{name} could run for {could}, {share} of it ready without a CPU; it was put off its \
+             CPU {put_off}",
         ));
     }
     let used = facts.program_cpu() as f64 / facts.wall() as f64;

@@ -171,6 +171,9 @@ impl<'a> Measure<'a> {
         let lives = self.facts.lives;
         let (begin, end) = self.window();
         let near = (end - begin) / LIVED_PART;
+        // To start a trace takes a while, in which no thread is known yet.
+        let first = lives.threads.iter().map(|life| life.begin.0).min().unwrap_or(begin);
+        let begin = begin.max(first);
         let lived_through = |life: &&ThreadLife| {
             life.thread != ThreadId(0)
                 && life.parent == ThreadId(0)
@@ -190,7 +193,13 @@ impl<'a> Measure<'a> {
             let known = self.facts.wall().saturating_sub(length(&self.open(*thread, &path)));
             is_part(known, self.facts.wall(), KNOWN_PERCENT)
         };
-        main.filter(is_known).or(only.filter(is_known)).or(main).or(only)
+        // In a test the main thread waits from before the trace until behind it.
+        let acts = |thread: &ThreadId| {
+            let mut own = lives.threads.iter().filter(|life| life.thread == *thread);
+            own.any(|life| life.calls > 0 || life.times.blocked() < life.times.total())
+        };
+        let main_acts = main.filter(acts);
+        main.filter(is_known).or(only.filter(is_known)).or(main_acts).or(only).or(main)
     }
 
     /// When a path is not known, or waits so that what others lose meanwhile may matter.

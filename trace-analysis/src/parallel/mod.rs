@@ -315,7 +315,7 @@ fn firsts(entries: &[IndexEntry]) -> Vec<u64> {
     firsts
 }
 
-/// Which worker reads which thread: the longest first, to whoever has least.
+/// Which worker reads which thread: the longest first, to the worker with the least.
 fn deal(entries: &[IndexEntry], workers: usize) -> BTreeMap<ThreadId, usize> {
     let mut bytes: HashMap<ThreadId, u64> = HashMap::new();
     for entry in entries {

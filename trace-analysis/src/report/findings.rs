@@ -7,7 +7,7 @@ use trace_format::time::Nanos;
 
 use crate::time::Moment;
 
-/// Of each kind of finding, so many are kept; all are counted.
+/// Maximum number of findings of each kind that are kept; all are counted.
 pub const FINDINGS_MAX: usize = 100;
 
 /// One odd thing.

@@ -11,9 +11,9 @@ use crate::durations::{Budget, Durations, Quantiles, Scratch};
 use crate::report::by_site::BySite;
 use crate::time::Scale;
 
-/// So many futures are known at once; polls of others count for call site 0.
+/// Maximum number of futures known at once; polls of others count for call site 0.
 const KNOWN_MAX: usize = 1 << 20;
-/// So many ended futures stay known, for polls that are told late.
+/// Number of ended futures that stay known, for polls that come late.
 const ENDED_MAX: usize = 1 << 16;
 /// So many futures may have been polled before they were told of, each so often.
 const EARLY_MAX: usize = 1 << 12;

@@ -18,11 +18,11 @@ use crate::report::profile::{Profile, ProfileKind, ProfileSample};
 use crate::trace::{Progress, bounds};
 use crate::walk::{Fault, PendingBegin, Visitor, walk};
 
-/// So many live samples are followed, at 48 bytes each: half a terabyte of live heap at the usual
-/// rate of sampling.
+/// Maximum number of live samples that are followed, at 48 bytes each: half a terabyte of live
+/// heap at the usual rate of sampling.
 const LIVE_MAX: usize = 1 << 20;
 
-/// So many stacks are told apart; others count as unknown.
+/// Maximum number of stacks that are kept separately; others count as unknown.
 const STACKS_MAX: usize = 1 << 16;
 
 /// What to read of the heap.

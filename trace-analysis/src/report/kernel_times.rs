@@ -164,7 +164,7 @@ impl UnseenReady {
 }
 
 impl UnseenOfThread {
-    /// The share of waits that took so long.
+    /// The share of waits that took this long.
     fn share(self, waited: u64) -> u64 {
         let there = u128::from(self.missing.min(self.waited));
         let share = there * u128::from(waited) / u128::from(self.waited.max(1));

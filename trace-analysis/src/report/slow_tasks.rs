@@ -23,13 +23,13 @@ pub const SLOW_TIMES: u64 = 3;
 /// The least time that is slow.
 pub const SLOW_MIN: Nanos = Nanos(10_000_000);
 
-/// What is usual for a name is only known if so many ended.
+/// Minimum number of ended tasks from which what is usual for a name is known.
 const USUAL_MIN: u64 = 5;
 
-/// So many names have a slow task: those that lost most.
+/// Maximum number of names with a slow task: those that lost most.
 pub const NAMES_MAX: usize = 8;
 
-/// So many runs of one task are looked at, the longest.
+/// Maximum number of runs of one task that are looked at, the longest.
 const RUNS_MAX: usize = 64;
 
 /// Maximum number of runs around another one that are looked at: inside one of its own task a run

@@ -16,7 +16,7 @@ use crate::time::Moment;
 use crate::timeline::{Waited, main_thread};
 use crate::trace::Threads;
 
-/// What waits are told apart by.
+/// What distinguishes waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WaitKey {
     pub(crate) reason: Reason,

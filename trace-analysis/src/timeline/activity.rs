@@ -78,14 +78,14 @@ impl Account {
         Self { before, slow, samples: Vec::new(), samples_count: 0 }
     }
 
-    /// A call is over that took so long inside.
+    /// A call is over that took `nanos` inside.
     pub(super) fn call(&mut self, nanos: u64, call: CallId, stack: StackId) {
         if nanos > self.slow.0 {
             self.slow = (nanos, call, stack);
         }
     }
 
-    /// The thread was seen in a stack, so often.
+    /// The thread was seen in a stack, `count` times.
     pub(super) fn sample(&mut self, stack: StackId, count: u64) {
         self.samples_count += count;
         if let Some((_, sum)) = self.samples.iter_mut().find(|(known, _)| *known == stack) {

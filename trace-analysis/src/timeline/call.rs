@@ -131,7 +131,7 @@ impl Call {
         (self.unresolved, self.last_off, self.unresolved_off) = (0, None, None);
     }
 
-    /// Events are missing in it: what it did so far stays as it is, as observers were told of it.
+    /// Events are missing in it: what it did so far stays as it is, as observers have got it.
     pub(super) fn settle(&mut self) {
         self.last_off = None;
     }

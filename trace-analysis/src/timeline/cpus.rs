@@ -9,7 +9,7 @@ use super::thread::Cpu;
 /// More threads at once than this count as this many.
 const AT_ONCE_MAX: usize = 1024;
 
-/// Maximum number of CPUs that are told apart; the largest machines have fewer.
+/// Maximum number of CPUs that are kept separately; the largest machines have fewer.
 const CPUS_MAX: usize = 1 << 16;
 
 /// One CPU, as far as the program's threads are concerned.
@@ -32,7 +32,7 @@ pub struct CpuLife {
 /// How many threads of the program ran at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concurrency {
-    /// `running[n]`: how long exactly `n` threads were on CPUs; the last is "so many or more".
+    /// `running[n]`: how long exactly `n` threads were on CPUs; the last is "that many or more".
     pub running: Vec<Nanos>,
     /// `able[n]`: how long exactly `n` threads ran or waited, preempted, to go on.
     pub able: Vec<Nanos>,
@@ -203,7 +203,7 @@ impl Cpus {
     }
 }
 
-/// A sum to which `nanos` of so many threads is added.
+/// A sum plus `nanos` for each of the threads.
 fn saturating(sum: u64, nanos: u64, threads: usize) -> u64 {
     sum.saturating_add(nanos.saturating_mul(threads as u64))
 }

@@ -1,7 +1,7 @@
 //! What a thread did lately: stretches of one state, one after another.
 //!
-//! They say what a lock's holder did while it held the lock. An observer is told of each one as
-//! soon as it won't change any more; what it was told of stays as it is.
+//! They say what a lock's holder did while it held the lock. An observer gets each one as
+//! soon as it won't change any more; what the observer has got stays as it is.
 //!
 //! The last stretches are kept one by one. What lies further back is kept in sums of some stretches
 //! each, and of twice as many the further back that is: so a lock may be held for any number of
@@ -30,7 +30,7 @@ const SUMS_MAX: usize = 16;
 /// thread's sums take 110 kB at most.
 const SIZES_MAX: usize = 12;
 
-// What an observer was not told of is kept one by one.
+// What an observer has not got yet is kept one by one.
 const _: () = assert!(UNTOLD_MAX + 8 < HISTORY_MAX - SUMMED);
 
 /// A stretch of one state.
@@ -92,7 +92,7 @@ enum Part<'h> {
 #[derive(Debug, Default)]
 pub(super) struct History {
     stretches: VecDeque<Stretch>,
-    /// How many of them, from the front, an observer was told of.
+    /// Number of them, from the front, that an observer has got.
     told: usize,
     /// What lies before these, by time; each of some stretches, the next of twice as many each.
     past: Vec<VecDeque<Past>>,
@@ -225,12 +225,12 @@ impl History {
         }
     }
 
-    /// How many an observer was not told of.
+    /// Number of those that an observer has not got yet.
     pub(super) fn untold(&self) -> usize {
         self.stretches.len() - self.told
     }
 
-    /// The next one that an observer is told of.
+    /// The next one for an observer.
     pub(super) fn tell(&mut self) -> Option<Stretch> {
         let stretch = *self.stretches.get(self.told)?;
         self.told += 1;
@@ -253,7 +253,7 @@ impl History {
     }
 
     /// The last `nanos` up to `to`, which were of this state, were being ready. Whether that can
-    /// still be said: an observer may have been told of what lies further back.
+    /// still be said: an observer may have got what lies further back.
     ///
     /// The stretch may go on behind `to`: a call inside another one can be like it.
     pub(super) fn make_ready(&mut self, (slot, to): (usize, u64), nanos: u64) -> bool {

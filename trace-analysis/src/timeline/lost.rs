@@ -113,7 +113,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         match self.living[who].gaps.restate(open, at) {
             Some(aside) => self.restore(who, aside),
             None => {
-                self.settle_gap(who, self.living[who].now);
+                self.settle_gap(who, at);
                 self.begin(who, open, begin, Given::default());
             }
         }

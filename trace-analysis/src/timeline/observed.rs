@@ -40,7 +40,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         Who { number, thread, os_id }
     }
 
-    /// Whether there is an observer who is told what happens now: the window has begun.
+    /// Whether an observer gets what happens now: the window has begun.
     #[inline]
     pub(super) fn is_watched(&self) -> bool {
         O::IS_ON && self.is_inside

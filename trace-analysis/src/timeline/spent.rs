@@ -99,7 +99,9 @@ impl Spent {
             // What looked like waiting was a call that came back at once.
             told.0[RUNNING] = self.0[EITHER];
             told.0[IN_CALLS] = self.0[IN_CALLS] + self.0[BLOCKED..].iter().sum::<u64>();
-            (told.0[UNKNOWN], told.0[STOPPED]) = (self.0[UNKNOWN], self.0[STOPPED]);
+            for slot in [READY, UNKNOWN, STOPPED] {
+                told.0[slot] = self.0[slot];
+            }
         } else {
             told = *self;
             // A call that does not wait can't say why the thread was off its CPU in it.

@@ -9,6 +9,7 @@ use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use random::Random;
 
 #[path = "random.rs"]
+#[allow(clippy::duplicate_mod, reason = "some tests that have a machine use it as well")]
 pub(crate) mod random;
 
 pub(crate) const THREADS: u32 = 4;

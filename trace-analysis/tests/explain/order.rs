@@ -183,8 +183,8 @@ fn waits_that_are_too_short_to_be_kept_explain_their_part_of_the_threads_that_ma
 const POOL_WAIT: u32 = 30;
 const POOL_GIVE_UP: u32 = 31;
 
-/// Main waits in `block_on` for tasks, each of which has one tokio mutex for 40 ms in its turn; four
-/// threads of a pool have a std mutex for 15 ms each in theirs, for 300 ms.
+/// Main waits in `block_on` for tasks, each of which has one tokio mutex for 40 ms in its turn;
+/// four threads of a pool have a std mutex for 15 ms each in theirs, for 300 ms.
 fn tasks_beside_a_pool(tasks: u64) -> Vec<u8> {
     let mut e = Executor::new();
     let (main, pool) = (3, 4_u32..8);

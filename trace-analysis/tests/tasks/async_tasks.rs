@@ -547,19 +547,6 @@ fn a_forgotten_task_is_ready_until_its_poll_may_be_missing() {
 }
 
 #[test]
-fn what_its_runtime_says_is_ready_is_so_in_all_that_is_told() {
-    let mut e = Executor::new();
-    e.spawn(1, 0, 1, HANDLER);
-    e.poll(1, 10, 1, TIMER, 10);
-    e.event(2, 300, EventKind::Ready { future: FutureId(1), since: Ticks(250) });
-    let tasks = read(e.stop(400));
-    let [task] = tasks.unfinished.as_slice() else { panic!("{:?}", tasks.unfinished) };
-    let told = site(&tasks, HANDLER);
-    assert_eq!((told.idle, told.ready_total), (Nanos(30), Nanos(10 + 350)));
-    assert_eq!((task.phase, task.since), (Phase::Ready, Nanos(50).into()));
-}
-
-#[test]
 fn nonsense_is_counted_and_does_not_last() {
     let mut e = Executor::new();
     // Wakes and ends of what was never there, polls after the end, two ends.

@@ -1,14 +1,14 @@
-//! Futures that were wrapped before they were spawned, from traces made by hand: one tick is a
-//! nanosecond.
+//! Futures that were wrapped before they were spawned, and what a runtime says of its tasks, from
+//! traces made by hand: one tick is a nanosecond.
 
 use crate::executor::{Executor, HANDLER, QUERY, TIMER, WRITER, ended};
-use trace_analysis::async_tasks::{AsyncTasks, SpawnSite};
+use trace_analysis::async_tasks::{AsyncTasks, Phase, SpawnSite};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{FutureId, SiteId, StackId};
 use trace_format::read::TraceFile;
-use trace_format::time::Nanos;
+use trace_format::time::{Nanos, Ticks};
 
 fn read(bytes: Vec<u8>) -> AsyncTasks {
     let file = TraceFile::open(bytes).expect("a trace");
@@ -162,4 +162,17 @@ fn a_task_that_runs_inside_another_s_poll_is_a_task_of_its_own() {
     told.sort_unstable();
     assert_eq!(told, [(HANDLER, 1, 1, 1), (WRITER, 1, 2, 1), (QUERY, 1, 1, 1)]);
     assert_eq!(tasks.children, []);
+}
+
+#[test]
+fn what_its_runtime_says_is_ready_is_so_in_all_that_is_told() {
+    let mut e = Executor::new();
+    e.spawn(1, 0, 1, HANDLER);
+    e.poll(1, 10, 1, TIMER, 10);
+    e.event(2, 300, EventKind::Ready { future: FutureId(1), since: Ticks(250) });
+    let tasks = read(e.stop(400));
+    let [task] = tasks.unfinished.as_slice() else { panic!("{:?}", tasks.unfinished) };
+    let told = tasks.sites.iter().find(|site| site.site == SiteId(HANDLER)).expect("it is known");
+    assert_eq!((told.idle, told.ready_total), (Nanos(30), Nanos(10 + 350)));
+    assert_eq!((task.phase, task.since), (Phase::Ready, Nanos(50).into()));
 }

@@ -6,6 +6,7 @@ use trace_analysis::symbols::Symbols;
 use trace_analysis::{Moment, Options, Summary, Trace};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
+use trace_format::event::EventKind;
 use trace_format::id::{CallId, Open, ResourceId, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
@@ -346,11 +347,7 @@ fn a_thread_is_known_from_cpus_alone_and_ids_are_used_again() {
 fn lost_records_make_time_unknown_until_the_next_switch() {
     let mut trace = started();
     trace.switch_in(0, 0, os_id(1));
-    trace.event(
-        ThreadId::cpu(0).0,
-        3_000,
-        trace_format::event::EventKind::LostKernel { records: 9 },
-    );
+    trace.event(ThreadId::cpu(0).0, 3_000, EventKind::LostKernel { records: 9 });
     trace.switch_out(0, 7_000, os_id(1), false);
     let lives = lives(trace.stop(10_000));
     let times = times(&lives, 1);
@@ -359,11 +356,26 @@ fn lost_records_make_time_unknown_until_the_next_switch() {
 }
 
 #[test]
+fn lost_records_make_a_call_that_need_not_wait_unknown_too() {
+    let mut trace = started();
+    trace.switch_in(0, 0, os_id(1));
+    trace.begin_call(1, open_call(CallId::READ, FILE, READ), 1_000);
+    trace.event(ThreadId::cpu(0).0, 3_000, EventKind::LostKernel { records: 9 });
+    trace.switch_out(0, 7_000, os_id(1), false);
+    trace.switch_in(0, 8_000, os_id(1));
+    trace.end_call(1, 9_000, 8);
+    let lives = lives(trace.stop(10_000));
+    let times = times(&lives, 1);
+    // Before the loss and behind the switch back it is known to have been on a CPU.
+    assert_eq!((times.in_calls, times.unknown), (Nanos(2_000 + 1_000), Nanos(4_000)));
+}
+
+#[test]
 fn a_page_fault_that_waits_is_its_own_reason() {
     let mut trace = started();
     trace.switch_in(0, 0, os_id(1));
     let (os_thread, stack) = (os_id(1), StackId(READ));
-    let fault = trace_format::event::EventKind::Fault { os_thread, address: 0x5000, stack };
+    let fault = EventKind::Fault { os_thread, address: 0x5000, stack };
     trace.event(ThreadId::cpu(0).0, 1_000, fault);
     trace.switch_out(0, 1_100, os_id(1), false);
     trace.switch_in(0, 4_100, os_id(1));

@@ -8,7 +8,7 @@ use crate::names::kept;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::RuntimeMetrics;
-use trace_runtime::__private::{Place, counter};
+use trace_runtime::__private::{SitePlace, counter};
 use trace_runtime::{Callsite, CallsiteKind, Value, executor};
 
 /// One counter.
@@ -23,7 +23,7 @@ struct Gauge {
 impl Gauge {
     fn new(name: &str) -> Self {
         let (kind, name) = (CallsiteKind::Counter, kept(name));
-        let place = Place { kind, name, module: "tokio", file: "", line: 0, column: 0 };
+        let place = SitePlace { kind, name, module: "tokio", file: "", line: 0, column: 0 };
         let (value, generation) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { site: place.callsite(&[]), value, generation }
     }

@@ -8,7 +8,7 @@
 use crate::names;
 use std::fmt;
 use std::sync::OnceLock;
-use trace_runtime::__private::Place;
+use trace_runtime::__private::SitePlace;
 use trace_runtime::{ArgumentKind, ArgumentName, Callsite, CallsiteKind};
 use tracing_core::field::{Field, Visit};
 use tracing_core::{Event, Metadata};
@@ -39,7 +39,7 @@ pub(super) fn of_event(event: &Event<'_>) -> &'static Callsite {
         event.record(&mut target);
         if let Some(name) = target.0 {
             let (kind, file) = (CallsiteKind::Log, "");
-            return Place { kind, name, module: name, file, line: 0, column: 0 }.callsite(&[]);
+            return SitePlace { kind, name, module: name, file, line: 0, column: 0 }.callsite(&[]);
         }
     }
     of(metadata, CallsiteKind::Log)
@@ -90,7 +90,7 @@ fn learn(
     let arguments: Vec<_> = fields.into_iter().flatten().map(|field| typed(field.name())).collect();
     let (file, line) = (metadata.file().unwrap_or_default(), metadata.line().unwrap_or_default());
     let module = metadata.target();
-    let site = Place { kind, name, module, file, line, column: 0 }.callsite(&arguments);
+    let site = SitePlace { kind, name, module, file, line, column: 0 }.callsite(&arguments);
     for probe in 0..PROBES_MAX {
         // Two threads may add the same site; the second entry is never used.
         if WAYS[(hash + probe) % SLOTS].set(Way { key, site }).is_ok() {

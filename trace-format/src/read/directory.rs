@@ -78,13 +78,17 @@ fn is_collectors<S: ReadAt>(source: &S, (from, to): (u64, u64)) -> bool {
     is_whole && is_kind && header.thread == ThreadId(0)
 }
 
+/// What a walk of the whole file finds: the directory, which bytes are damaged, and where the trace
+/// ends.
+type Rebuilt = (Directory, Vec<(u64, u64)>, u64);
+
 /// Walks the whole file. Returns also which bytes are damaged, from where to where, and where the
 /// trace ends, or what is left of it.
 fn rebuild<R: io::Read>(
     mut reader: BatchReader<R>,
     bytes: u64,
     mut faults: Vec<ReadError>,
-) -> Result<(Directory, Vec<(u64, u64)>, u64), ReadError> {
+) -> Result<Rebuilt, ReadError> {
     let (mut index, mut damaged) = (Vec::new(), Vec::new());
     loop {
         let error = match reader.next_batch() {

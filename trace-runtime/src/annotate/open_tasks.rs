@@ -17,7 +17,7 @@
 //! May contain `unsafe`: blocks lie in mapped memory.
 
 use crate::annotate::task;
-use crate::annotate::traceparent::{LINK_WORDS, Link};
+use crate::annotate::traceparent::{LINK_WORDS, TraceLink};
 use crate::base::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::thread::naming::NAME_BYTES_MAX;
 
@@ -53,10 +53,10 @@ impl OnceLink {
         Self { state: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
-    fn get(&self) -> Option<Link> {
+    fn get(&self) -> Option<TraceLink> {
         // `Acquire` pairs with the `Release` in `set`: the words are written.
         let is_told = self.state.load(Ordering::Acquire) == 2;
-        is_told.then(|| Link::from_words(self.load()))
+        is_told.then(|| TraceLink::from_words(self.load()))
     }
 
     fn load(&self) -> [u64; LINK_WORDS] {
@@ -64,7 +64,7 @@ impl OnceLink {
     }
 
     /// Sets the link. Returns false if there is one already.
-    fn set(&self, link: Link) -> bool {
+    fn set(&self, link: TraceLink) -> bool {
         let order = Ordering::Relaxed;
         if self.state.compare_exchange(0, 1, order, order).is_err() {
             return false;
@@ -77,7 +77,7 @@ impl OnceLink {
 
 /// The place of one task.
 #[derive(Debug)]
-struct Place {
+struct TaskPlace {
     /// 0 while the place is free.
     id: AtomicU64,
     references: AtomicU64,
@@ -97,7 +97,7 @@ struct Place {
 
 /// A task that is about to begin, without its links.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opened<'a> {
+pub(crate) struct NewTask<'a> {
     pub(crate) id: u64,
     pub(crate) parent: u64,
     pub(crate) name: &'a [u8],
@@ -106,7 +106,7 @@ pub(crate) struct Opened<'a> {
 
 /// A copy of an open task's fields.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ListedTask {
     pub(crate) id: u64,
     pub(crate) parent: u64,
     /// 0 if it is just beginning.
@@ -116,7 +116,7 @@ pub(crate) struct Seen {
     pub(crate) name_bytes: usize,
 }
 
-impl Seen {
+impl ListedTask {
     /// Calls `act` with the name.
     pub(crate) fn with_name<T>(&self, act: impl FnOnce(&[u8]) -> T) -> T {
         let mut bytes = [0; NAME_WORDS * 8];
@@ -127,7 +127,7 @@ impl Seen {
     }
 }
 
-impl Place {
+impl TaskPlace {
     fn new() -> Self {
         let zero = || AtomicU64::new(0);
         Self {
@@ -145,7 +145,7 @@ impl Place {
     }
 
     /// By its owner: puts a task here that is about to begin.
-    fn open(&self, task: &Opened<'_>, part_of: Option<Link>) {
+    fn open(&self, task: &NewTask<'_>, part_of: Option<TraceLink>) {
         let (words, len) = words_of(task.name);
         self.references.store(1, Ordering::Relaxed);
         self.ended.store(false, Ordering::Relaxed);
@@ -168,13 +168,13 @@ impl Place {
     }
 
     /// The task, if it has not ended; `None` also if the place changes just now.
-    fn read(&self) -> Option<Seen> {
+    fn read(&self) -> Option<ListedTask> {
         let id = self.id.load(Ordering::Acquire);
         if id == 0 || self.ended.load(Ordering::Relaxed) {
             return None;
         }
         let load = |field: &AtomicU64| field.load(Ordering::Acquire);
-        let seen = Seen {
+        let seen = ListedTask {
             id,
             parent: load(&self.parent),
             begin: load(&self.begin),
@@ -188,17 +188,17 @@ impl Place {
 
 /// 64 places, and which of them are free.
 #[derive(Debug)]
-pub(crate) struct Block {
+pub(crate) struct TaskBlock {
     free: AtomicU64,
-    places: [Place; PLACES],
+    places: [TaskPlace; PLACES],
 }
 
-impl Block {
+impl TaskBlock {
     /// A block whose places are all free.
     pub(crate) fn new() -> Self {
         Self {
             free: AtomicU64::new(u64::MAX >> (64 - PLACES)),
-            places: std::array::from_fn(|_| Place::new()),
+            places: std::array::from_fn(|_| TaskPlace::new()),
         }
     }
 
@@ -225,21 +225,21 @@ impl Block {
     }
 
     /// Calls `act` with each open task.
-    pub(crate) fn for_each(&self, act: &mut dyn FnMut(&Seen)) {
-        self.places.iter().filter_map(Place::read).for_each(|seen| act(&seen));
+    pub(crate) fn for_each(&self, act: &mut dyn FnMut(&ListedTask)) {
+        self.places.iter().filter_map(TaskPlace::read).for_each(|seen| act(&seen));
     }
 }
 
 /// A place that was taken for a task that is about to begin.
 #[derive(Debug)]
 pub(crate) struct Vacant<'b> {
-    block: &'b Block,
+    block: &'b TaskBlock,
     at: usize,
 }
 
 impl<'b> Vacant<'b> {
     /// Puts the task there. Returns a reference to it.
-    pub(crate) fn open(self, task: &Opened<'_>, part_of: Option<Link>) -> TaskRef<'b> {
+    pub(crate) fn open(self, task: &NewTask<'_>, part_of: Option<TraceLink>) -> TaskRef<'b> {
         let place = std::mem::ManuallyDrop::new(self);
         place.block.places[place.at].open(task, part_of);
         TaskRef { block: place.block, at: place.at }
@@ -255,12 +255,12 @@ impl Drop for Vacant<'_> {
 /// A counted reference to a task. The task ends with the last one.
 #[derive(Debug)]
 pub(crate) struct TaskRef<'b> {
-    block: &'b Block,
+    block: &'b TaskBlock,
     at: usize,
 }
 
 impl TaskRef<'_> {
-    fn place(&self) -> &Place {
+    fn place(&self) -> &TaskPlace {
         &self.block.places[self.at]
     }
 
@@ -283,20 +283,20 @@ impl TaskRef<'_> {
     }
 
     /// A copy of its fields; `None` once it has ended.
-    pub(crate) fn seen(&self) -> Option<Seen> {
+    pub(crate) fn seen(&self) -> Option<ListedTask> {
         self.place().read()
     }
 
-    pub(crate) fn link(&self) -> Option<Link> {
+    pub(crate) fn link(&self) -> Option<TraceLink> {
         self.place().link.get()
     }
 
     /// Sets the link. Returns false if there is one already.
-    pub(crate) fn set_link(&self, link: Link) -> bool {
+    pub(crate) fn set_link(&self, link: TraceLink) -> bool {
         self.place().link.set(link)
     }
 
-    pub(crate) fn part_of(&self) -> Option<Link> {
+    pub(crate) fn part_of(&self) -> Option<TraceLink> {
         self.place().part_of.get()
     }
 }
@@ -307,7 +307,7 @@ pub(crate) use all::{for_each, take};
 /// All blocks.
 #[cfg(not(exectrace_loom))]
 mod all {
-    use super::{Block, Seen, Vacant};
+    use super::{ListedTask, TaskBlock, Vacant};
     use crate::base::primitive::Ordering;
     use crate::base::primitive::global::AtomicPtr;
     use crate::buffer::memory::pages;
@@ -317,7 +317,7 @@ mod all {
     /// Maximum number of blocks: a million tasks.
     const BLOCKS_MAX: usize = 1 << 14;
 
-    static BLOCKS: [AtomicPtr<Block>; BLOCKS_MAX] =
+    static BLOCKS: [AtomicPtr<TaskBlock>; BLOCKS_MAX] =
         [const { AtomicPtr::new(ptr::null_mut()) }; BLOCKS_MAX];
 
     thread_local! {
@@ -326,7 +326,7 @@ mod all {
     }
 
     /// The block of this number, if it has been made.
-    fn block(at: usize) -> Option<&'static Block> {
+    fn block(at: usize) -> Option<&'static TaskBlock> {
         let block = BLOCKS[at].load(Ordering::Acquire);
         // SAFETY: a shared reference wants a live block: blocks in the list are never freed.
         unsafe { block.as_ref() }
@@ -334,7 +334,7 @@ mod all {
 
     /// Takes a place for a task; `None` if too many are open, or there is no memory.
     pub(crate) fn take() -> Option<Vacant<'static>> {
-        if let Some(vacant) = block(HINT.get()).and_then(Block::take) {
+        if let Some(vacant) = block(HINT.get()).and_then(TaskBlock::take) {
             return Some(vacant);
         }
         (0..BLOCKS_MAX).find_map(|at| {
@@ -346,21 +346,21 @@ mod all {
 
     /// Makes the block of this number, unless another thread does so first.
     #[cold]
-    fn make(at: usize) -> Option<&'static Block> {
-        let fresh: *mut Block = pages::map(size_of::<Block>())?.cast();
+    fn make(at: usize) -> Option<&'static TaskBlock> {
+        let fresh: *mut TaskBlock = pages::map(size_of::<TaskBlock>())?.cast();
         // SAFETY: `write` wants room for a block, aligned, and ours alone: new pages are that.
-        unsafe { fresh.write(Block::new()) };
+        unsafe { fresh.write(TaskBlock::new()) };
         let order = (Ordering::AcqRel, Ordering::Acquire);
         if BLOCKS[at].compare_exchange(ptr::null_mut(), fresh, order.0, order.1).is_err() {
             // SAFETY: `unmap` wants pages from `map`, owned and unused: no other code has seen
             // them.
-            unsafe { pages::unmap(fresh.cast(), size_of::<Block>()) };
+            unsafe { pages::unmap(fresh.cast(), size_of::<TaskBlock>()) };
         }
         block(at)
     }
 
     /// Calls `act` with each open task of the process.
-    pub(crate) fn for_each(mut act: impl FnMut(&Seen)) {
+    pub(crate) fn for_each(mut act: impl FnMut(&ListedTask)) {
         (0..BLOCKS_MAX).map_while(block).for_each(|block| block.for_each(&mut act));
     }
 }
@@ -373,7 +373,7 @@ pub(crate) fn take() -> Option<Vacant<'static>> {
 
 /// A model has a block of its own.
 #[cfg(exectrace_loom)]
-pub(crate) fn for_each(_: impl FnMut(&Seen)) {}
+pub(crate) fn for_each(_: impl FnMut(&ListedTask)) {}
 
 impl Clone for TaskRef<'_> {
     fn clone(&self) -> Self {

@@ -4,11 +4,11 @@
 //! so that a traced function which is off costs a load and a branch, and no saved registers.
 
 use crate::callsite::{Callsite, STACK};
-use crate::thread::encoded::{Encoded, Head, NUMBERS_MAX};
+use crate::thread::encoded::{EventHead, NUMBERS_MAX, ValueList};
 use crate::thread::record;
 use crate::thread::refill::Patience;
 use crate::thread::value::{
-    Body, Value, put_message, put_number, put_value, put_values, put_values_on,
+    EventBody, Value, put_message, put_number, put_value, put_values, put_values_on,
 };
 use std::fmt;
 use std::marker::PhantomData;
@@ -54,7 +54,7 @@ impl Region {
         if begin == 0 {
             return;
         }
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_outcome(&mut body, outcome, &[value]);
         record::end_value(begin, self.what, &body);
     }
@@ -80,7 +80,7 @@ impl Drop for Region {
 }
 
 /// Appends an outcome, and the values that came out.
-pub(crate) fn put_outcome(body: &mut Body, outcome: Outcome, values: &[Value<'_>]) {
+pub(crate) fn put_outcome(body: &mut EventBody, outcome: Outcome, values: &[Value<'_>]) {
     put_number(body, u64::from(outcome.to_byte()));
     put_values(body, values);
 }
@@ -99,7 +99,7 @@ fn begin_region(site: &'static Callsite) -> (u64, u64) {
         return begin_with_stack(site, &[]);
     }
     let what = Open::Region(SiteId(id)).to_word();
-    let (head, min) = (Head::region(id), site.min_ticks());
+    let (head, min) = (EventHead::region(id), site.min_ticks());
     (record::begin(head, what, min, Patience::Waits), what)
 }
 
@@ -114,15 +114,15 @@ fn begin_with_stack(site: &'static Callsite, values: &[Value<'_>]) -> (u64, u64)
     let what = Open::Region(SiteId(id)).to_word();
     match (stack, values) {
         (0, []) => {
-            let (head, min) = (Head::region(id), site.min_ticks());
+            let (head, min) = (EventHead::region(id), site.min_ticks());
             return (record::begin(head, what, min, Patience::Waits), what);
         }
-        (stack, []) => return begin_args(site, id, Encoded::Stack(stack)),
+        (stack, []) => return begin_args(site, id, ValueList::Stack(stack)),
         _ => {}
     }
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     put_values_on(&mut body, stack, values);
-    begin_args(site, id, Encoded::BytesOn(stack, &body))
+    begin_args(site, id, ValueList::BytesOn(stack, &body))
 }
 
 /// Begins a region with arguments. To be called if the site is live: that test decides whether the
@@ -134,17 +134,17 @@ pub fn enter_args(site: &'static Callsite, values: &[Value<'_>]) -> Region {
         return Region::new(begin_with_stack(site, values));
     }
     if values.len() <= NUMBERS_MAX && values.iter().all(Value::is_number) {
-        return Region::new(begin_args(site, id, Encoded::Numbers(values)));
+        return Region::new(begin_args(site, id, ValueList::Numbers(values)));
     }
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     put_values(&mut body, values);
-    Region::new(begin_args(site, id, Encoded::Bytes(&body)))
+    Region::new(begin_args(site, id, ValueList::Bytes(&body)))
 }
 
 #[inline(always)]
-fn begin_args(site: &'static Callsite, id: u32, values: Encoded<'_>) -> (u64, u64) {
+fn begin_args(site: &'static Callsite, id: u32, values: ValueList<'_>) -> (u64, u64) {
     let what = Open::Region(SiteId(id)).to_word();
-    (record::begin_values(Head::region_args(id), what, site.min_ticks(), values), what)
+    (record::begin_values(EventHead::region_args(id), what, site.min_ticks(), values), what)
 }
 
 /// Records a log message; the category is the site's name.
@@ -166,17 +166,17 @@ pub fn instant(site: &'static Callsite, values: &[Value<'_>]) {
     emit_on(stack, site, opcode::INSTANT, |body| put_values_on(body, stack, values));
 }
 
-fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
+fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut EventBody)) {
     emit_on(0, site, code, fill);
 }
 
 /// As [`emit`], for an event with this stack; 0 for none.
-fn emit_on(stack: u32, site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
+fn emit_on(stack: u32, site: &'static Callsite, code: u8, fill: impl FnOnce(&mut EventBody)) {
     let id = site.live();
     if id == 0 {
         return;
     }
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     put_number(&mut body, u64::from(id));
     fill(&mut body);
     record::append_with_stack(code, &body, stack);

@@ -8,20 +8,20 @@
 //! Elsewhere: the table of open tasks (`open_tasks`); the tasks that a thread works for
 //! (`working`).
 
-use crate::annotate::open_tasks::{self, Opened, TaskRef, Vacant};
+use crate::annotate::open_tasks::{self, NewTask, TaskRef, Vacant};
 use crate::annotate::region::Region;
-use crate::annotate::traceparent::Link;
+use crate::annotate::traceparent::TraceLink;
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::AtomicU64;
 use crate::callsite::Callsite;
 use crate::session::process;
 use crate::start::flight::dump;
 use crate::sys::clock;
-use crate::thread::encoded::Head;
+use crate::thread::encoded::EventHead;
 use crate::thread::naming::NAME_BYTES_MAX;
 use crate::thread::record;
 use crate::thread::refill::Patience;
-use crate::thread::value::{Body, Value, put_number, put_text, put_values_on};
+use crate::thread::value::{EventBody, Value, put_number, put_text, put_values_on};
 use crate::thread::working;
 use trace_format::definition::Definition;
 use trace_format::event::opcode;
@@ -83,7 +83,7 @@ impl Task {
         let run = self.known().map_or_else(Region::none, |inner| {
             let id = inner.id();
             let what = Open::Task(TaskId(id)).to_word();
-            let head = Head { code: opcode::TASK_RUN | opcode::OPEN, id };
+            let head = EventHead { code: opcode::TASK_RUN | opcode::OPEN, id };
             Region::new((record::begin(head, what, 0, patience), what))
         });
         TaskGuard { run, key: working::push(self.inner.clone()), patience }
@@ -118,7 +118,7 @@ impl Task {
         let parent = parent_task.id();
         let name = Text::cut(name.as_bytes(), NAME_BYTES_MAX);
         let inner = add_open(vacant, parent_task, name.bytes);
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_number(&mut body, inner.id());
         put_number(&mut body, parent);
         put_text(&mut body, name);
@@ -136,7 +136,7 @@ impl Task {
         let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
         let inner = add_open(vacant, &parent_task, name.bytes);
         let stack = site.stack();
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         for number in [inner.id(), parent_task.id(), u64::from(live)] {
             put_number(&mut body, number);
         }
@@ -157,19 +157,19 @@ impl Task {
     }
 
     /// Its link to a distributed trace. Makes one now if there is none yet.
-    pub(crate) fn link(&self) -> Option<Link> {
+    pub(crate) fn link(&self) -> Option<TraceLink> {
         let inner = self.known()?;
         if let Some(link) = inner.link() {
             return Some(link);
         }
-        let link = inner.part_of().map_or_else(Link::new, |link| Link::below(link.own));
+        let link = inner.part_of().map_or_else(TraceLink::new, |link| TraceLink::below(link.own));
         self.link_to(link);
         // If another thread is setting another link just now, there is none yet.
         inner.link()
     }
 
     /// Sets its link to a distributed trace, unless it has one already.
-    pub(crate) fn link_to(&self, link: Link) {
+    pub(crate) fn link_to(&self, link: TraceLink) {
         if let Some(inner) = self.known()
             && inner.set_link(link)
         {
@@ -195,7 +195,7 @@ fn add_open(vacant: Vacant<'static>, parent_task: &Task, name: &[u8]) -> TaskRef
     let (parent, forks) = (parent_task.id(), process::forks());
     // If the parent belongs to a distributed trace, so does this task.
     let part_of = parent_task.known().and_then(TaskRef::link);
-    vacant.open(&Opened { id, parent, name, forks }, part_of)
+    vacant.open(&NewTask { id, parent, name, forks }, part_of)
 }
 
 /// Ends a task, if it has not ended yet: by a handle's `end`, or with the last handle.
@@ -211,7 +211,7 @@ pub(crate) fn end(task: &TaskRef<'_>) {
         dump::task_ended(&seen);
     }
     if process::is_enabled() {
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_number(&mut body, task.id());
         record::append(opcode::TASK_END, &body);
     }
@@ -312,7 +312,7 @@ pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
 #[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
-    use crate::alone::{Memory, is_alone};
+    use crate::alone::{WriterMemory, is_alone};
     use crate::start::trace;
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         }
         // Its begin is recorded before the trace begins, so the trace does not have it.
         let inner = add_open(take_place().expect("there is memory"), &Task::default(), b"just now");
-        let memory = Memory::default();
+        let memory = WriterMemory::default();
         let trace = trace::start(memory.clone()).expect("none is running");
         let task = Task::begun(inner, clock::ticks());
         drop(task.enter());

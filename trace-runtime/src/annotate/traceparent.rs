@@ -8,7 +8,7 @@
 use crate::annotate::task::Task;
 use crate::session::process;
 use crate::thread::record;
-use crate::thread::value::{Body, put_number};
+use crate::thread::value::{EventBody, put_number};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use trace_format::event::opcode;
@@ -25,13 +25,13 @@ pub struct Traceparent {
 
 /// A task's span in a distributed trace.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Link {
+pub(crate) struct TraceLink {
     pub(crate) own: Traceparent,
     /// The span it is part of; 0 for none.
     pub(crate) parent: u64,
 }
 
-/// Number of words of a [`Link`].
+/// Number of words of a [`TraceLink`].
 pub(crate) const LINK_WORDS: usize = 5;
 
 /// The flag of W3C Trace Context for a span that is recorded.
@@ -81,7 +81,7 @@ impl fmt::Display for Traceparent {
     }
 }
 
-impl Link {
+impl TraceLink {
     pub(crate) fn to_words(self) -> [u64; LINK_WORDS] {
         let Traceparent { trace, span, flags } = self.own;
         [(trace >> 64) as u64, trace as u64, span, flags.into(), self.parent]
@@ -109,7 +109,7 @@ impl Link {
         if !process::is_enabled() {
             return;
         }
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_number(&mut body, task);
         body.extend_from_slice(&self.own.trace.to_be_bytes());
         body.extend_from_slice(&self.own.span.to_be_bytes());
@@ -127,8 +127,8 @@ impl Task {
     pub fn from_traceparent(name: &str, traceparent: &str) -> Self {
         let task = Self::new(name);
         match Traceparent::parse(traceparent) {
-            Some(parent) => task.link_to(Link::below(parent)),
-            None => task.link_to(Link::new()),
+            Some(parent) => task.link_to(TraceLink::below(parent)),
+            None => task.link_to(TraceLink::new()),
         }
         task
     }
@@ -185,10 +185,10 @@ mod tests {
 
     #[test]
     fn new_spans_are_new() {
-        let spans: std::collections::HashSet<_> = (0..100).map(|_| Link::new().own).collect();
+        let spans: std::collections::HashSet<_> = (0..100).map(|_| TraceLink::new().own).collect();
         assert_eq!(spans.len(), 100);
         let parent = Traceparent::parse(HEADER).expect("a header");
-        let below = Link::below(parent);
+        let below = TraceLink::below(parent);
         assert_eq!((below.own.trace, below.parent), (parent.trace, parent.span));
         assert_ne!(below.own.span, parent.span);
     }

@@ -12,8 +12,8 @@
 //! name. And `SIGPIPE` still ends the process, so writes here are shielded.
 //!
 //! In a library the same happens when it is loaded, while the loader's lock is held: so nothing
-//! here waits for another thread (`worker`). The library is traced until the process exits, and is
-//! never unloaded.
+//! here waits for another thread (`recorder_thread`). The library is traced until the process
+//! exits, and is never unloaded.
 //!
 //! The program always runs on, whatever the variable says; a fault in its value gives one line on
 //! standard error, and no trace. In a setuid program the variable is ignored (`environment`). On

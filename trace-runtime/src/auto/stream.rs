@@ -7,7 +7,7 @@
 //! As for files, symbolic links are not followed, except for the system's own, such as
 //! `/dev/stdout`.
 
-use crate::files::destination::{Access, linked, options};
+use crate::files::destination::{FileAccess, linked, options};
 use crate::files::open_file::OpenFile;
 use crate::sys::clock::Instant;
 use std::fs;
@@ -42,7 +42,7 @@ impl Stream {
         }
         let kind = if follows { fs::metadata(path)?.file_type() } else { found.file_type() };
         let flags = if follows { 0 } else { libc::O_NOFOLLOW };
-        let file = options(Access::Anywhere, flags).open(path).map_err(|error| {
+        let file = options(FileAccess::Anywhere, flags).open(path).map_err(|error| {
             let nobody = "nobody reads from this FIFO: start its reader first";
             let is_unread = kind.is_fifo() && error.raw_os_error() == Some(libc::ENXIO);
             if is_unread { io::Error::new(error.kind(), nobody) } else { error }

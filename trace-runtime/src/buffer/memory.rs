@@ -31,7 +31,7 @@ const SPARES: usize = if cfg!(exectrace_loom) { 1 } else { 32 };
 
 /// The process's bound, in bytes.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct BatchBudget {
     used: GlobalUsize,
     used_max: GlobalUsize,
     bound: GlobalUsize,
@@ -40,14 +40,14 @@ pub(crate) struct Budget {
 
 /// Counts all batches of the process, also those of a stopped trace whose threads have not released
 /// them yet.
-pub(crate) static BUDGET: Budget = Budget {
+pub(crate) static BUDGET: BatchBudget = BatchBudget {
     used: GlobalUsize::new(0),
     used_max: GlobalUsize::new(0),
     bound: GlobalUsize::new(usize::MAX),
     batch_bytes_max: GlobalUsize::new(BATCH_BYTES_MAX),
 };
 
-impl Budget {
+impl BatchBudget {
     /// Sets the bound of a trace that begins.
     pub(crate) fn begin(&self, bound: usize) {
         self.bound.store(bound, Ordering::Relaxed);
@@ -61,7 +61,7 @@ impl Budget {
         self.used.store(0, Ordering::Relaxed);
     }
 
-    /// The most bytes in use since [`Budget::begin`].
+    /// The most bytes in use since [`BatchBudget::begin`].
     pub(crate) fn used_max(&self) -> usize {
         self.used_max.load(Ordering::Relaxed)
     }

@@ -71,14 +71,14 @@ pub struct Callsite {
     min_nanos: u64,
     arguments: &'static [ArgumentName],
     /// For a function that may be a method.
-    inside: Option<Inside>,
+    inside: Option<Enclosing>,
     /// `name` with a method's type, from the first use on.
     qualified: OnceLock<&'static str>,
 }
 
 /// What is known about a function whose `impl` the attribute could not see.
 #[derive(Clone, Copy, Debug)]
-struct Inside {
+struct Enclosing {
     /// Gives the compiler's name of an item inside the function.
     path: fn() -> &'static str,
     /// Whether it takes `self`.
@@ -124,7 +124,7 @@ impl Callsite {
     /// - `is_method`: whether the function takes `self`.
     #[must_use]
     pub const fn inside(mut self, path: fn() -> &'static str, is_method: bool) -> Self {
-        self.inside = Some(Inside { path, is_method });
+        self.inside = Some(Enclosing { path, is_method });
         self
     }
 
@@ -137,7 +137,7 @@ impl Callsite {
     /// Its name: a function, with its type if it is a method; a region; a category.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        let Some(Inside { path, is_method }) = self.inside else { return self.name };
+        let Some(Enclosing { path, is_method }) = self.inside else { return self.name };
         self.qualified.get_or_init(|| {
             let qualified = owner::qualified(self.name, self.module_path, path(), is_method);
             // Leaked once for each call site, which is a static itself.

@@ -24,14 +24,14 @@ const PROBES_MAX: usize = 32;
 
 static SITES: [OnceLock<Callsite>; SITES_MAX] = [const { OnceLock::new() }; SITES_MAX];
 
-static WAYS: [OnceLock<Way>; SLOTS] = [const { OnceLock::new() }; SLOTS];
+static WAYS: [OnceLock<KeyedSite>; SLOTS] = [const { OnceLock::new() }; SLOTS];
 
 /// The name of the site that stands for all beyond the limit; it has the last place.
 const OTHER: &str = "(other call sites)";
 
 /// A place in the source, and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SitePlace {
     /// What kind of events it emits.
     pub kind: CallsiteKind,
     /// A name for people.
@@ -47,16 +47,16 @@ pub struct Place {
 }
 
 /// The addresses of a place's texts, and its numbers: they identify it.
-type Key = [u64; 4];
+type PlaceKey = [u64; 4];
 
 /// A key that was seen, and its site.
 #[derive(Debug)]
-struct Way {
-    key: Key,
+struct KeyedSite {
+    key: PlaceKey,
     site: &'static Callsite,
 }
 
-impl Place {
+impl SitePlace {
     /// A place named `name`, at the caller of a `#[track_caller]` function.
     #[must_use]
     pub fn of_caller(
@@ -87,7 +87,7 @@ impl Place {
         self.learn(key, hash, arguments)
     }
 
-    fn key(&self) -> Key {
+    fn key(&self) -> PlaceKey {
         // 64 bits also on 32-bit systems: two places must not have the same key.
         let [line, column] = [self.line, self.column].map(u64::from);
         let place = line << 12 ^ column ^ (self.kind as u64) << 52;
@@ -99,13 +99,13 @@ impl Place {
     /// The site of a key that is new: a site with the same texts, or a new one.
     #[cold]
     #[inline(never)]
-    fn learn(&self, key: Key, hash: usize, arguments: &[ArgumentName]) -> &'static Callsite {
+    fn learn(&self, key: PlaceKey, hash: usize, arguments: &[ArgumentName]) -> &'static Callsite {
         // What this allocates is the recorder's, not the program's.
         let _suppressed = local::suppress();
         let known = made().find(|site| self.is_of(site));
         let site = known.unwrap_or_else(|| self.make(arguments));
         for probe in 0..PROBES_MAX {
-            let way = Way { key, site };
+            let way = KeyedSite { key, site };
             if WAYS[hash.wrapping_add(probe) % SLOTS].set(way).is_ok() {
                 break;
             }
@@ -171,9 +171,9 @@ pub(crate) fn made_from(at: usize) -> impl Iterator<Item = &'static Callsite> {
 mod tests {
     use super::*;
 
-    fn place(name: &'static str, line: u32) -> Place {
+    fn place(name: &'static str, line: u32) -> SitePlace {
         let (kind, file) = (CallsiteKind::Future, "src/a.rs");
-        Place { kind, name, module: "m", file, line, column: 1 }
+        SitePlace { kind, name, module: "m", file, line, column: 1 }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::buffer::losses::Losses;
 use crate::buffer::memory::BUDGET;
 use crate::output::FileOutput;
 use crate::sys::clock;
-use crate::thread::worker::Worker;
+use crate::thread::recorder_thread::RecorderThread;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
@@ -25,7 +25,7 @@ use trace_format::time::{Nanos, Ticks};
 pub(super) type EndedFile = (Report, Option<io::Error>);
 
 /// A file that ends on its own thread; `None` if it was not there any more.
-pub(super) type EndingFile = Worker<Option<EndedFile>>;
+pub(super) type EndingFile = RecorderThread<Option<EndedFile>>;
 
 impl Collector {
     /// Ends the trace's file while the session goes on.
@@ -75,7 +75,7 @@ impl Collector {
 
     /// Takes the report on the previous part, if it has ended.
     pub(super) fn take_ended_part(&mut self) {
-        if self.part_ending.as_ref().is_some_and(Worker::is_done) {
+        if self.part_ending.as_ref().is_some_and(RecorderThread::is_done) {
             self.wait_for_part();
         }
     }
@@ -128,11 +128,11 @@ impl Collector {
 fn end_on_thread<T: Send + 'static>(
     file: Box<FileOutput>,
     end: impl FnOnce(Box<FileOutput>, bool) -> T + Send + 'static,
-) -> Result<Worker<Option<T>>, Option<T>> {
+) -> Result<RecorderThread<Option<T>>, Option<T>> {
     let work = Arc::new(Mutex::new(Some((file, end))));
     let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
     let given = Arc::clone(&work);
-    let spawned = Worker::spawn(c"exectrace end", move || {
+    let spawned = RecorderThread::spawn(c"exectrace end", move || {
         let (file, end) = take(&given)?;
         Some(end(file, true))
     });

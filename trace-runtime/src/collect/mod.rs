@@ -37,7 +37,7 @@ use crate::stack;
 use crate::start::backing_file;
 use crate::sys::clock::{self, Instant};
 use crate::sys::handler;
-use crate::sys::standstill::Standstill;
+use crate::sys::standstill::StandstillDetector;
 use crate::thread::naming::NAME_BYTES_MAX;
 use std::io;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ impl Collector {
     /// and the first failure.
     pub(crate) fn run(mut self) -> (Report, Option<io::Error>) {
         let _suppressed = crate::thread::local::suppress();
-        let mut standstill = Standstill::new();
+        let mut standstill = StandstillDetector::new();
         let mut advance_at = Instant::now() + self.every.min(FIRST_ADVANCE);
         let mut look_at = self.next_look();
         while !self.session.is_ended() {

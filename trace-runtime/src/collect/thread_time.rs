@@ -11,7 +11,7 @@ use crate::base::primitive::Ordering;
 use crate::collect::drain::Drain;
 use crate::sys;
 use crate::sys::clock;
-use crate::thread::Thread;
+use crate::thread::RecordingThread;
 use std::fs::File;
 use std::io::{Read, Write};
 use trace_format::definition::Definition;
@@ -43,7 +43,7 @@ impl TimeRead {
 
 /// The definition of what had been counted for a thread when it was attached; `None` if the system
 /// does not say.
-pub(crate) fn at_begin(thread: &Thread) -> Option<Definition<'static>> {
+pub(crate) fn at_begin(thread: &RecordingThread) -> Option<Definition<'static>> {
     // The kernel also counts the wait for the first CPU, which was before the thread's begin.
     let was_made_here = thread.identity.spawn.parent != ThreadId(0);
     let ready = was_made_here.then_some(0);

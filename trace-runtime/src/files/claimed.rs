@@ -13,7 +13,7 @@ use crate::base::primitive::Ordering;
 use crate::base::primitive::global::AtomicBool;
 #[cfg(unix)]
 use crate::files::destination::with_ending;
-use crate::files::destination::{self, Access};
+use crate::files::destination::{self, FileAccess};
 use crate::files::file_lock;
 use crate::files::open_file::OpenFile;
 use std::fmt;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Claimed {
     locked: Arc<Locked>,
-    access: Access,
+    access: FileAccess,
     /// Whether this process made it.
     is_new: bool,
     /// Number of bytes that were appended; the file must be at least as long.
@@ -67,7 +67,7 @@ impl Gone {
 }
 
 impl Claimed {
-    pub(crate) fn new(path: &Path, access: Access) -> Result<Self, StartError> {
+    pub(crate) fn new(path: &Path, access: FileAccess) -> Result<Self, StartError> {
         let fail = |error| StartError::File(path.to_owned(), error);
         let (file, is_new) = match destination::make(path, access) {
             Ok(file) => (file, true),
@@ -92,7 +92,7 @@ impl Claimed {
         Err(StartError::InUse(path.to_owned()))
     }
 
-    fn of(file: File, path: &Path, access: Access, is_new: bool) -> io::Result<Self> {
+    fn of(file: File, path: &Path, access: FileAccess, is_new: bool) -> io::Result<Self> {
         let file = OpenFile::new(file)?;
         let (path, process) = (path.to_owned(), std::process::id());
         let is_provisional = AtomicBool::new(is_new);
@@ -220,7 +220,7 @@ impl Claimed {
     /// ask, which every write does.
     fn check(&self) -> io::Result<&File> {
         let mut file = self.file()?;
-        if self.access != Access::Append || file.seek(SeekFrom::End(0))? >= self.written {
+        if self.access != FileAccess::Append || file.seek(SeekFrom::End(0))? >= self.written {
             return Ok(file);
         }
         Err(io::Error::other(Gone("shortened")))

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// How a file will be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum FileAccess {
     /// At its end as of each write: a file that another program has shortened gets no hole.
     Append,
     /// At any place.
@@ -30,7 +30,7 @@ pub(crate) enum Access {
 ///
 /// # Errors
 /// `AlreadyExists` if the name is taken, even by a symbolic link that leads nowhere.
-pub(crate) fn make(path: &Path, access: Access) -> io::Result<File> {
+pub(crate) fn make(path: &Path, access: FileAccess) -> io::Result<File> {
     options(access, 0).create_new(true).open(path)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn make(path: &Path, access: Access) -> io::Result<File> {
 ///
 /// # Errors
 /// If it is no regular file: what it is, and what to do.
-pub(crate) fn open(path: &Path, access: Access) -> io::Result<File> {
+pub(crate) fn open(path: &Path, access: FileAccess) -> io::Result<File> {
     check(path)?;
     let file = options(access, system::NO_FOLLOW).open(path)?;
     // It may have been replaced in between.
@@ -61,9 +61,9 @@ pub(crate) fn check(path: &Path) -> io::Result<bool> {
 }
 
 /// Options to open a file for writing, with these flags in addition to the usual ones.
-pub(crate) fn options(access: Access, flags: i32) -> OpenOptions {
+pub(crate) fn options(access: FileAccess, flags: i32) -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).append(access == Access::Append).read(access == Access::Mapped);
+    options.write(true).append(access == FileAccess::Append).read(access == FileAccess::Mapped);
     system::restrict(&mut options, flags);
     options
 }

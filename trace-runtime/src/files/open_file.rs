@@ -14,7 +14,7 @@ use std::io;
 pub(crate) struct OpenFile {
     /// `None` only while it is being dropped.
     file: Option<File>,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
 impl OpenFile {
@@ -53,19 +53,19 @@ impl Drop for OpenFile {
 
 /// The device, and the file's number on it.
 #[cfg(unix)]
-type Identity = (u64, u64);
+type FileIdentity = (u64, u64);
 
 #[cfg(unix)]
-fn identity(file: &File) -> io::Result<Identity> {
+fn identity(file: &File) -> io::Result<FileIdentity> {
     use std::os::unix::fs::MetadataExt as _;
     file.metadata().map(|found| (found.dev(), found.ino()))
 }
 
 /// On other systems programs do not close handles that they did not open.
 #[cfg(not(unix))]
-type Identity = ();
+type FileIdentity = ();
 
 #[cfg(not(unix))]
-fn identity(_: &File) -> io::Result<Identity> {
+fn identity(_: &File) -> io::Result<FileIdentity> {
     Ok(())
 }

@@ -42,7 +42,7 @@ const LOOK: u64 = 1;
 /// One thread's counts, since the program began.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Slot {
+pub(crate) struct CountSlot {
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
     freed_bytes: AtomicU64,
@@ -54,14 +54,14 @@ pub(crate) struct Slot {
 
 /// The sums of all threads' counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub(crate) struct HeapTotals {
     pub(crate) allocated_bytes: u64,
     pub(crate) allocations: u64,
     pub(crate) freed_bytes: u64,
     pub(crate) frees: u64,
 }
 
-impl Totals {
+impl HeapTotals {
     /// Bytes allocated and not freed.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.allocated_bytes.saturating_sub(self.freed_bytes)
@@ -75,7 +75,7 @@ pub(crate) struct Crossing {
     after: u64,
 }
 
-impl Slot {
+impl CountSlot {
     #[cfg(not(exectrace_loom))]
     const fn new() -> Self {
         Self {
@@ -117,7 +117,7 @@ impl Slot {
         self.frees.store(frees + 1, Ordering::Release);
     }
 
-    /// As [`Slot::allocated`], for the shared slot.
+    /// As [`CountSlot::allocated`], for the shared slot.
     pub(crate) fn allocated_together(&self, bytes: u64) -> Option<Crossing> {
         let before = self.allocated_bytes.fetch_add(bytes, Ordering::Release);
         let after = before + bytes;
@@ -125,7 +125,7 @@ impl Slot {
         (after >= self.next_at.load(Ordering::Relaxed) >> 1).then_some(Crossing { before, after })
     }
 
-    /// As [`Slot::freed`], for the shared slot.
+    /// As [`CountSlot::freed`], for the shared slot.
     pub(crate) fn freed_together(&self, bytes: u64) {
         self.freed_bytes.fetch_add(bytes, Ordering::Release);
         self.frees.fetch_add(1, Ordering::Release);
@@ -134,19 +134,19 @@ impl Slot {
 
 /// All slots, `WORDS` times 64 of them.
 #[derive(Debug)]
-pub(crate) struct Counters<const WORDS: usize> {
+pub(crate) struct HeapCounts<const WORDS: usize> {
     /// A bit for each slot that has an owner.
     used: [AtomicU64; WORDS],
     /// Slots from this index on were never claimed.
     reach: AtomicUsize,
     /// Bytes between samples; 0 while none are taken.
     mean: AtomicU64,
-    slots: [[Slot; BITS]; WORDS],
+    slots: [[CountSlot; BITS]; WORDS],
     /// The slot of the threads without one.
-    pub(crate) shared: Slot,
+    pub(crate) shared: CountSlot,
 }
 
-impl<const WORDS: usize> Counters<WORDS> {
+impl<const WORDS: usize> HeapCounts<WORDS> {
     /// With nothing counted, all slots free, and sampling off.
     #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
@@ -154,8 +154,8 @@ impl<const WORDS: usize> Counters<WORDS> {
             used: [const { AtomicU64::new(0) }; WORDS],
             reach: AtomicUsize::new(0),
             mean: AtomicU64::new(0),
-            slots: [const { [const { Slot::new() }; BITS] }; WORDS],
-            shared: Slot::new(),
+            slots: [const { [const { CountSlot::new() }; BITS] }; WORDS],
+            shared: CountSlot::new(),
         }
     }
 
@@ -166,13 +166,13 @@ impl<const WORDS: usize> Counters<WORDS> {
             used: array::from_fn(|_| AtomicU64::new(0)),
             reach: AtomicUsize::new(0),
             mean: AtomicU64::new(0),
-            slots: array::from_fn(|_| array::from_fn(|_| Slot::new())),
-            shared: Slot::new(),
+            slots: array::from_fn(|_| array::from_fn(|_| CountSlot::new())),
+            shared: CountSlot::new(),
         }
     }
 
     /// Claims a slot. Returns it with its index, for `release`; `None` if all are taken.
-    pub(crate) fn claim(&self) -> Option<(usize, &Slot)> {
+    pub(crate) fn claim(&self) -> Option<(usize, &CountSlot)> {
         self.used.iter().enumerate().find_map(|(word, used)| {
             let mut bits = used.load(Ordering::Relaxed);
             loop {
@@ -191,7 +191,7 @@ impl<const WORDS: usize> Counters<WORDS> {
         })
     }
 
-    fn begin(&self, word: usize, bit: usize) -> (usize, &Slot) {
+    fn begin(&self, word: usize, bit: usize) -> (usize, &CountSlot) {
         let (index, slot) = (word * BITS + bit, &self.slots[word][bit]);
         // `AcqRel` on both sides orders these against `start`: either `start` sees this slot, and
         // its 0 stays, or this thread sees the new mean (H4).
@@ -231,7 +231,7 @@ impl<const WORDS: usize> Counters<WORDS> {
     /// - `draw`: returns an exponentially distributed number, at least 1, with this mean.
     pub(crate) fn decide(
         &self,
-        slot: &Slot,
+        slot: &CountSlot,
         crossing: Crossing,
         draw: impl Fn(u64) -> u64,
     ) -> bool {
@@ -274,28 +274,28 @@ impl<const WORDS: usize> Counters<WORDS> {
 
     /// The sums, with no more live bytes than there were at some moment while they were read (H6).
     /// Exact if no thread allocates or frees meanwhile.
-    pub(crate) fn totals_at_least(&self) -> Totals {
-        // Allocations first: `Acquire` pairs with the `Release` in `Slot::allocated` (H6).
+    pub(crate) fn totals_at_least(&self) -> HeapTotals {
+        // Allocations first: `Acquire` pairs with the `Release` in `CountSlot::allocated` (H6).
         let (allocated_bytes, allocations) =
             (self.sum(|slot| &slot.allocated_bytes), self.sum(|slot| &slot.allocations));
         let (freed_bytes, frees) =
             (self.sum(|slot| &slot.freed_bytes), self.sum(|slot| &slot.frees));
-        Totals { allocated_bytes, allocations, freed_bytes, frees }
+        HeapTotals { allocated_bytes, allocations, freed_bytes, frees }
     }
 
     /// The sums, with never more freed than allocated (H5). Exact if no thread allocates or frees
     /// meanwhile.
-    pub(crate) fn totals(&self) -> Totals {
-        // Frees first: `Acquire` pairs with the `Release` in `Slot::freed` (H5).
+    pub(crate) fn totals(&self) -> HeapTotals {
+        // Frees first: `Acquire` pairs with the `Release` in `CountSlot::freed` (H5).
         let (freed_bytes, frees) =
             (self.sum(|slot| &slot.freed_bytes), self.sum(|slot| &slot.frees));
         let (allocated_bytes, allocations) =
             (self.sum(|slot| &slot.allocated_bytes), self.sum(|slot| &slot.allocations));
-        Totals { allocated_bytes, allocations, freed_bytes, frees }
+        HeapTotals { allocated_bytes, allocations, freed_bytes, frees }
     }
 
     /// The sum over all slots. Values that are read later are not older.
-    fn sum(&self, count: fn(&Slot) -> &AtomicU64) -> u64 {
+    fn sum(&self, count: fn(&CountSlot) -> &AtomicU64) -> u64 {
         let slots = self.slots.iter().flatten().take(self.reach()).chain([&self.shared]);
         slots.map(|slot| count(slot).load(Ordering::Acquire)).sum()
     }

@@ -28,16 +28,16 @@ pub(crate) mod table;
 #[cfg(not(exectrace_loom))]
 pub use allocator::Heap;
 #[cfg(not(exectrace_loom))]
-pub(crate) use snapshots::Snapshots;
+pub(crate) use snapshots::HeapSnapshots;
 
 /// 2,048 threads at a time can have a slot of their own.
 #[cfg(not(exectrace_loom))]
-static COUNTERS: count::Counters<32> = count::Counters::new();
+static COUNTERS: count::HeapCounts<32> = count::HeapCounts::new();
 
 /// Half full with the samples of a live heap of 16 GiB, and the recorder's blocks for some thousand
 /// threads; then hardly any window is full.
 #[cfg(not(exectrace_loom))]
-static TABLE: table::Table<65_536, 65_536> = table::Table::new();
+static TABLE: table::BlockTable<65_536, 65_536> = table::BlockTable::new();
 
 /// In a forked child: ends sampling, until the child has a trace of its own.
 #[cfg(not(exectrace_loom))]

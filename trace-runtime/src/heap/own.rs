@@ -10,12 +10,12 @@
 //! May contain `unsafe`: it calls the system's thread keys.
 
 use super::COUNTERS;
-use super::count::{Crossing, Slot};
+use super::count::{CountSlot, Crossing};
 use std::cell::Cell;
 
 thread_local! {
     /// This thread's slot, if it has one.
-    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    static SLOT: Cell<Option<&'static CountSlot>> = const { Cell::new(None) };
     /// This thread uses the shared slot: for good, or while it claims one.
     static SHARES: Cell<bool> = const { Cell::new(false) };
 }
@@ -23,7 +23,7 @@ thread_local! {
 /// Counts an allocation of the calling thread. Returns its slot and the crossing, if the slot
 /// stops.
 #[inline(always)]
-pub(super) fn allocated(bytes: u64) -> Option<(&'static Slot, Crossing)> {
+pub(super) fn allocated(bytes: u64) -> Option<(&'static CountSlot, Crossing)> {
     match SLOT.get() {
         Some(slot) => slot.allocated(bytes).map(|crossing| (slot, crossing)),
         None => allocated_first(bytes),
@@ -41,7 +41,7 @@ pub(super) fn freed(bytes: u64) {
 
 #[cold]
 #[inline(never)]
-fn allocated_first(bytes: u64) -> Option<(&'static Slot, Crossing)> {
+fn allocated_first(bytes: u64) -> Option<(&'static CountSlot, Crossing)> {
     let (slot, crossing) = match claim() {
         Some(slot) => (slot, slot.allocated(bytes)),
         None => (&COUNTERS.shared, COUNTERS.shared.allocated_together(bytes)),
@@ -58,7 +58,7 @@ fn freed_first(bytes: u64) {
     }
 }
 
-fn claim() -> Option<&'static Slot> {
+fn claim() -> Option<&'static CountSlot> {
     if SHARES.replace(true) {
         return None;
     }

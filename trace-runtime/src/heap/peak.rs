@@ -15,7 +15,7 @@
 //! then makes the next look lead to a sum; the peak of that moment may be missed.
 
 use super::COUNTERS;
-use super::count::{STEP, Totals};
+use super::count::{HeapTotals, STEP};
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicU64};
 use crate::sys::clock;
@@ -25,20 +25,20 @@ use std::thread;
 
 /// The sums at one time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct HeapMoment {
     pub(super) ticks: u64,
-    pub(super) totals: Totals,
+    pub(super) totals: HeapTotals,
 }
 
 /// The peak. The thread that has set `is_held` writes it.
-struct Mark {
+struct PeakMark {
     is_held: AtomicBool,
     live_bytes: AtomicU64,
     /// The time, and the four counts.
     words: [AtomicU64; 5],
 }
 
-static MARK: Mark = Mark {
+static MARK: PeakMark = PeakMark {
     is_held: AtomicBool::new(false),
     live_bytes: AtomicU64::new(0),
     words: [const { AtomicU64::new(0) }; 5],
@@ -53,7 +53,7 @@ const ENOUGH: u64 = 1 << 32;
 /// How often the lock is tried: longer than a sum takes, unless its holder does not run.
 const TRIES: usize = 256;
 
-impl Mark {
+impl PeakMark {
     /// Calls `act` with the lock held; `None` if another thread holds it.
     fn hold<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
         // `Acquire` pairs with the `Release` below: the last holder's writes are seen.
@@ -65,8 +65,8 @@ impl Mark {
         Some(value)
     }
 
-    fn write(&self, ticks: u64, totals: &Totals) {
-        let Totals { allocated_bytes, allocations, freed_bytes, frees } = *totals;
+    fn write(&self, ticks: u64, totals: &HeapTotals) {
+        let HeapTotals { allocated_bytes, allocations, freed_bytes, frees } = *totals;
         self.live_bytes.store(totals.live_bytes(), Ordering::Relaxed);
         let now = [ticks, allocated_bytes, allocations, freed_bytes, frees];
         for (word, now) in self.words.iter().zip(now) {
@@ -74,10 +74,13 @@ impl Mark {
         }
     }
 
-    fn read(&self) -> Moment {
+    fn read(&self) -> HeapMoment {
         let [ticks, allocated_bytes, allocations, freed_bytes, frees] =
             array::from_fn(|at| self.words[at].load(Ordering::Relaxed));
-        Moment { ticks, totals: Totals { allocated_bytes, allocations, freed_bytes, frees } }
+        HeapMoment {
+            ticks,
+            totals: HeapTotals { allocated_bytes, allocations, freed_bytes, frees },
+        }
     }
 }
 
@@ -112,13 +115,13 @@ fn note() {
 }
 
 /// The peak since the last call, if there was a sum, and the sums as of now.
-pub(super) fn take() -> (Option<Moment>, Moment) {
+pub(super) fn take() -> (Option<HeapMoment>, HeapMoment) {
     loop {
         let taken = MARK.hold(|| {
             let is_any = MARK.live_bytes.swap(0, Ordering::Relaxed) != 0;
             let peak = is_any.then(|| MARK.read());
             let totals = COUNTERS.totals();
-            (peak, Moment { ticks: clock::ticks(), totals })
+            (peak, HeapMoment { ticks: clock::ticks(), totals })
         });
         match taken {
             Some(taken) => return taken,

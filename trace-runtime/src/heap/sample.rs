@@ -5,7 +5,7 @@
 //! if the program frees them, and samples, whose end is an event, too. A sample's number is not
 //! used again in this process, and the numbers from [`FIRST`] on belong to the running trace.
 
-use super::count::{Crossing, Slot};
+use super::count::{CountSlot, Crossing};
 use super::{COUNTERS, TABLE, own, peak};
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::AtomicU64;
@@ -13,7 +13,7 @@ use crate::stack;
 use crate::sys::errno;
 use crate::thread::local;
 use crate::thread::record;
-use crate::thread::value::{Body, put_number};
+use crate::thread::value::{EventBody, put_number};
 use trace_format::event::opcode;
 
 /// The mark of the recorder's own blocks; other marks are samples' numbers.
@@ -100,7 +100,7 @@ fn allocated_suppressed(address: usize, bytes: usize) {
 
 #[cold]
 #[inline(never)]
-fn decide(slot: &Slot, crossing: Crossing, address: usize, bytes: usize) {
+fn decide(slot: &CountSlot, crossing: Crossing, address: usize, bytes: usize) {
     if COUNTERS.decide(slot, crossing, draw) {
         errno::keeping(|| record(address, bytes));
     }
@@ -131,7 +131,7 @@ fn record(address: usize, bytes: usize) {
         return;
     }
     let stack = stack::capture();
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     for number in [sample, address as u64, bytes as u64, u64::from(stack)] {
         put_number(&mut body, number);
     }
@@ -154,7 +154,7 @@ fn is_of_this_trace(sample: u64) -> bool {
 }
 
 fn record_free(sample: u64) {
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     put_number(&mut body, sample);
     record::append_if(|| is_of_this_trace(sample), opcode::FREE, &body);
 }

@@ -2,8 +2,8 @@
 //! and in between as often as a curve needs it, if they have changed. Before each snapshot comes
 //! the peak since the last one, if it is higher than both.
 
-use super::count::{STEP, Totals};
-use super::peak::{self, Moment};
+use super::count::{HeapTotals, STEP};
+use super::peak::{self, HeapMoment};
 use super::{COUNTERS, sample};
 use crate::base::options::Options;
 use crate::output::Outputs;
@@ -19,10 +19,10 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// The source of one trace.
 #[derive(Debug)]
-pub(crate) struct Snapshots {
+pub(crate) struct HeapSnapshots {
     mean: u64,
     /// The sums of the last snapshot, and when that was.
-    last: Totals,
+    last: HeapTotals,
     at: Instant,
     /// The last reported number of samples that were not taken.
     untaken: u64,
@@ -30,13 +30,13 @@ pub(crate) struct Snapshots {
     is_on: bool,
 }
 
-impl Snapshots {
+impl HeapSnapshots {
     pub(crate) fn new(options: &Options) -> Self {
         let mean = options.heap_sample_bytes;
-        Self { mean, last: Totals::default(), at: Instant::now(), untaken: 0, is_on: false }
+        Self { mean, last: HeapTotals::default(), at: Instant::now(), untaken: 0, is_on: false }
     }
 
-    fn put(&mut self, outputs: &mut Outputs, peak: Option<Moment>, now: &Moment) {
+    fn put(&mut self, outputs: &mut Outputs, peak: Option<HeapMoment>, now: &HeapMoment) {
         if !self.is_on {
             self.is_on = true;
             let note = format!("one sample in {} bytes", self.mean);
@@ -52,8 +52,8 @@ impl Snapshots {
         self.at = Instant::now();
     }
 
-    fn define(&self, outputs: &mut Outputs, at: &Moment) {
-        let Moment { ticks, totals } = *at;
+    fn define(&self, outputs: &mut Outputs, at: &HeapMoment) {
+        let HeapMoment { ticks, totals } = *at;
         outputs.define(&Definition::Heap {
             ticks: Ticks(ticks),
             live_bytes: totals.live_bytes(),
@@ -80,12 +80,12 @@ impl Snapshots {
     }
 }
 
-impl Source for Snapshots {
+impl Source for HeapSnapshots {
     fn begin(&mut self, outputs: &mut Outputs) {
         sample::begin(self.mean);
         // The peak is an earlier trace's.
         let (_, now) = peak::take();
-        if now.totals == Totals::default() {
+        if now.totals == HeapTotals::default() {
             // With this allocator, code that starts a trace has allocated before.
             self.put_facility(outputs, false, "exectrace::Heap is not the global allocator");
         } else {
@@ -105,7 +105,7 @@ impl Source for Snapshots {
 
     fn advance(&mut self, outputs: &mut Outputs) {
         let (peak, now) = peak::take();
-        if now.totals != Totals::default() {
+        if now.totals != HeapTotals::default() {
             self.put(outputs, peak, &now);
         }
         self.put_untaken(outputs);
@@ -116,7 +116,7 @@ impl Source for Snapshots {
     }
 }
 
-impl Drop for Snapshots {
+impl Drop for HeapSnapshots {
     /// The trace is over, or could not start after all.
     fn drop(&mut self) {
         COUNTERS.stop();

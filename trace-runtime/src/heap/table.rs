@@ -30,34 +30,45 @@ const PAGE_BITS: u32 = 12;
 
 /// `ENTRIES` addresses, each with a mark, and `CELLS` counts of pages. Both are powers of two.
 #[derive(Debug)]
-pub(crate) struct Table<const ENTRIES: usize, const CELLS: usize> {
+pub(crate) struct BlockTable<const ENTRIES: usize, const CELLS: usize> {
     cells: [AtomicU16; CELLS],
-    entries: [Entry; ENTRIES],
+    entries: [BlockEntry; ENTRIES],
 }
 
 #[derive(Debug)]
-struct Entry {
+struct BlockEntry {
     /// 0 if it is free.
     address: AtomicUsize,
     mark: AtomicU64,
 }
 
-impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
+impl BlockEntry {
+    #[cfg(not(exectrace_loom))]
+    const fn new() -> Self {
+        Self { address: AtomicUsize::new(0), mark: AtomicU64::new(0) }
+    }
+
+    #[cfg(exectrace_loom)]
+    fn new() -> Self {
+        Self { address: AtomicUsize::new(0), mark: AtomicU64::new(0) }
+    }
+}
+
+impl<const ENTRIES: usize, const CELLS: usize> BlockTable<ENTRIES, CELLS> {
     /// An empty table.
     #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         const { assert!(ENTRIES.is_power_of_two() && CELLS.is_power_of_two()) };
         Self {
             cells: [const { AtomicU16::new(0) }; CELLS],
-            entries: [const { Entry { address: AtomicUsize::new(0), mark: AtomicU64::new(0) } };
-                ENTRIES],
+            entries: [const { BlockEntry::new() }; ENTRIES],
         }
     }
 
     /// An empty table.
     #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
-        let entry = |_| Entry { address: AtomicUsize::new(0), mark: AtomicU64::new(0) };
+        let entry = |_| BlockEntry::new();
         Self { cells: array::from_fn(|_| AtomicU16::new(0)), entries: array::from_fn(entry) }
     }
 
@@ -103,7 +114,7 @@ impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
         Some(mark)
     }
 
-    fn window(&self, address: usize) -> impl Iterator<Item = &Entry> {
+    fn window(&self, address: usize) -> impl Iterator<Item = &BlockEntry> {
         // Fibonacci hashing: addresses are multiples of 16 and more.
         let first = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         (0..WINDOW).map(move |at| &self.entries[(first as usize + at) % ENTRIES])

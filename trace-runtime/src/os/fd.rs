@@ -124,7 +124,7 @@ pub(super) fn number(kind: u64, value: u64) -> u32 {
 #[cold]
 #[inline(never)]
 fn ask(descriptor: RawFd) -> u32 {
-    let mut name = Name::new();
+    let mut name = ResourceName::new();
     if !name.put_link(descriptor) {
         return 0;
     }
@@ -151,12 +151,12 @@ fn kind_of(link: &[u8]) -> u64 {
 
 /// A resource on its way into the table: its kind, its value, its name's length and bytes, eight
 /// per word. Longer names are cut.
-struct Name {
+struct ResourceName {
     words: [u64; 3 + NAME_BYTES_MAX / 8],
     len: usize,
 }
 
-impl Name {
+impl ResourceName {
     fn new() -> Self {
         Self { words: [0; 3 + NAME_BYTES_MAX / 8], len: 0 }
     }
@@ -206,7 +206,7 @@ impl Name {
     }
 }
 
-impl Write for Name {
+impl Write for ResourceName {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.bytes().for_each(|byte| self.put(byte));
         Ok(())
@@ -239,14 +239,14 @@ impl Digits {
 
 /// Replaces the socket's number by `local -> peer`, with the addresses that it has.
 #[inline(never)]
-fn put_peers(name: &mut Name, descriptor: RawFd) {
-    let mut peers = Name::new();
-    if let Some(local) = Peer::ask(libc::SYS_getsockname, descriptor) {
+fn put_peers(name: &mut ResourceName, descriptor: RawFd) {
+    let mut peers = ResourceName::new();
+    if let Some(local) = SocketAddress::ask(libc::SYS_getsockname, descriptor) {
         local.put(&mut peers);
     }
     let before = peers.len;
     _ = peers.write_str(" -> ");
-    let remote = Peer::ask(libc::SYS_getpeername, descriptor);
+    let remote = SocketAddress::ask(libc::SYS_getpeername, descriptor);
     if !remote.is_some_and(|remote| remote.put(&mut peers)) {
         peers.cut(before);
     }
@@ -256,12 +256,12 @@ fn put_peers(name: &mut Name, descriptor: RawFd) {
 }
 
 /// An address of a socket, as the system has it.
-struct Peer {
+struct SocketAddress {
     storage: libc::sockaddr_storage,
     len: usize,
 }
 
-impl Peer {
+impl SocketAddress {
     fn ask(number: libc::c_long, descriptor: RawFd) -> Option<Self> {
         let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
         let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
@@ -275,7 +275,7 @@ impl Peer {
     }
 
     /// Appends the address. False if there was none.
-    fn put(&self, name: &mut Name) -> bool {
+    fn put(&self, name: &mut ResourceName) -> bool {
         let place = &raw const self.storage;
         match c_int::from(self.storage.ss_family) {
             libc::AF_INET => {
@@ -301,7 +301,7 @@ impl Peer {
     }
 }
 
-fn put_ip(name: &mut Name, address: SocketAddr) -> bool {
+fn put_ip(name: &mut ResourceName, address: SocketAddr) -> bool {
     // Not bound to anything yet.
     let is_set = address.port() != 0 || !address.ip().is_unspecified();
     if is_set {
@@ -311,7 +311,7 @@ fn put_ip(name: &mut Name, address: SocketAddr) -> bool {
 }
 
 /// Appends a path in the file system, or a name in the abstract namespace with an `@` in front.
-fn put_path(name: &mut Name, address: &libc::sockaddr_un, len: usize) -> bool {
+fn put_path(name: &mut ResourceName, address: &libc::sockaddr_un, len: usize) -> bool {
     let front = std::mem::offset_of!(libc::sockaddr_un, sun_path);
     let bytes = address.sun_path.iter().map(|&byte| byte as u8).take(len.saturating_sub(front));
     let mut some = false;

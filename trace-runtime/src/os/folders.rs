@@ -12,7 +12,7 @@
 use crate::os::fd::resource;
 use crate::os::files::{closing, fresh};
 use crate::os::hook::{hooks, observe, system};
-use crate::os::result::{Failure, Outcome};
+use crate::os::result::{CallResult, ReturnedErrno};
 use crate::sys::errno;
 use libc::{DIR, c_char, c_int, c_void, dirent, dirent64, size_t, ssize_t};
 use std::ptr;
@@ -30,12 +30,14 @@ hooks! { real:
         ptr::null_mut(),
         // SAFETY: as above.
         reading(unsafe { descriptor(folder) }, real);
-    fn readdir_r(folder: *mut DIR, entry: *mut dirent, into: *mut *mut dirent) -> Failure,
-        Failure(libc::ENOSYS),
+    fn readdir_r(folder: *mut DIR, entry: *mut dirent, into: *mut *mut dirent) -> ReturnedErrno,
+        ReturnedErrno(libc::ENOSYS),
         // SAFETY: as above.
         reading_into(unsafe { descriptor(folder) }, into, real);
-    fn readdir64_r(folder: *mut DIR, entry: *mut dirent64, into: *mut *mut dirent64) -> Failure,
-        Failure(libc::ENOSYS),
+    fn readdir64_r(
+        folder: *mut DIR, entry: *mut dirent64, into: *mut *mut dirent64,
+    ) -> ReturnedErrno,
+        ReturnedErrno(libc::ENOSYS),
         // SAFETY: as above.
         reading_into(unsafe { descriptor(folder) }, into, real);
     fn closedir(folder: *mut DIR) -> c_int,
@@ -58,7 +60,7 @@ unsafe fn descriptor(folder: *mut DIR) -> c_int {
 
 /// `opendir` while a trace runs.
 fn opening(real: impl FnOnce() -> *mut DIR) -> *mut DIR {
-    let opened = observe(CallId::OPENDIR, || 0, || Opened::new(real()));
+    let opened = observe(CallId::OPENDIR, || 0, || OpenedFolder::new(real()));
     fresh(opened.descriptor);
     opened.folder
 }
@@ -68,26 +70,30 @@ fn reading<E>(fd: c_int, real: impl FnOnce() -> *mut E) -> *mut E {
     let real = || {
         // SAFETY: `errno` is the thread's own.
         let errno = unsafe { errno::place().read() };
-        Entry { place: real().cast(), errno }
+        FolderEntry { place: real().cast(), errno }
     };
     observe(CallId::READDIR, || resource(fd), real).place.cast()
 }
 
 /// `readdir_r` of the folder with this descriptor, while a trace runs.
-fn reading_into<E>(fd: c_int, into: *const *mut E, real: impl FnOnce() -> Failure) -> Failure {
-    let real = || EntryInto { failure: real(), into: into.cast() };
+fn reading_into<E>(
+    fd: c_int,
+    into: *const *mut E,
+    real: impl FnOnce() -> ReturnedErrno,
+) -> ReturnedErrno {
+    let real = || FolderEntryInto { failure: real(), into: into.cast() };
     observe(CallId::READDIR, || resource(fd), real).failure
 }
 
 /// An entry of a folder in the caller's memory, or why there is none.
 #[derive(Clone, Copy, Debug)]
-struct EntryInto {
-    failure: Failure,
+struct FolderEntryInto {
+    failure: ReturnedErrno,
     /// Where libc writes whether there is an entry: null if there are no more.
     into: *const *mut c_void,
 }
 
-impl Outcome for EntryInto {
+impl CallResult for FolderEntryInto {
     fn outcome(self, errno: c_int) -> i64 {
         if self.failure.0 != 0 {
             return self.failure.outcome(errno);
@@ -100,19 +106,19 @@ impl Outcome for EntryInto {
 
 /// A folder that was opened, or null and -1.
 #[derive(Clone, Copy, Debug)]
-struct Opened {
+struct OpenedFolder {
     folder: *mut DIR,
     descriptor: c_int,
 }
 
-impl Opened {
+impl OpenedFolder {
     fn new(folder: *mut DIR) -> Self {
         // SAFETY: the folder was just opened, or it is null.
         Self { folder, descriptor: unsafe { descriptor(folder) } }
     }
 }
 
-impl Outcome for Opened {
+impl CallResult for OpenedFolder {
     fn outcome(self, errno: c_int) -> i64 {
         self.descriptor.outcome(errno)
     }
@@ -120,13 +126,13 @@ impl Outcome for Opened {
 
 /// An entry of a folder, or null after the last one or after an error.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct FolderEntry {
     place: *mut c_void,
     /// From before the call: libc does not change it if there are no more entries.
     errno: c_int,
 }
 
-impl Outcome for Entry {
+impl CallResult for FolderEntry {
     fn outcome(self, errno: c_int) -> i64 {
         match self.place.is_null() {
             false => 1,

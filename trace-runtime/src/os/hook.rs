@@ -22,7 +22,7 @@
 //! May contain `unsafe`: it defines functions for others to call, and calls foreign ones.
 
 use crate::os::mode::{is_off, is_on};
-use crate::os::result::Outcome;
+use crate::os::result::CallResult;
 use crate::sys::errno;
 use crate::thread::attach::{self, Arrival};
 use crate::thread::local;
@@ -35,7 +35,7 @@ use trace_format::id::{CallId, OpenCall, ResourceId, StackId};
 /// - `resource`: the id of what the call is about.
 /// - `real`: the real function with its arguments.
 #[inline(always)]
-pub(super) fn observe<R: Outcome>(
+pub(super) fn observe<R: CallResult>(
     call: CallId,
     resource: impl FnOnce() -> u32,
     real: impl FnOnce() -> R,
@@ -75,12 +75,12 @@ impl Errno {
 
 /// A call that has begun. All 0 if it is not recorded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Begun {
+pub(super) struct BegunCall {
     begin: u64,
     what: u64,
 }
 
-impl Begun {
+impl BegunCall {
     /// Where it was called from.
     #[cfg(os_threads)]
     pub(super) fn stack(self) -> u32 {
@@ -90,18 +90,18 @@ impl Begun {
 
 /// Begins a call. May change `errno`: a thread may be attached.
 #[inline(never)]
-pub(super) fn begin(call: CallId, resource: u32) -> Begun {
+pub(super) fn begin(call: CallId, resource: u32) -> BegunCall {
     let (begin, what) = record::begin_call(|| OpenCall {
         call,
         stack: StackId(crate::stack::capture()),
         resource: ResourceId(resource),
     });
-    Begun { begin, what }
+    BegunCall { begin, what }
 }
 
 /// The call has returned. Keeps `errno`.
 #[inline(always)]
-pub(super) fn end<R: Outcome>(begun: Begun, result: R) {
+pub(super) fn end<R: CallResult>(begun: BegunCall, result: R) {
     if begun.begin != 0 {
         let errno = Errno::new();
         end_recorded(begun, result.outcome(errno.value));
@@ -110,7 +110,7 @@ pub(super) fn end<R: Outcome>(begun: Begun, result: R) {
 }
 
 #[inline(never)]
-fn end_recorded(begun: Begun, result: i64) {
+fn end_recorded(begun: BegunCall, result: i64) {
     if record::end_call(begun.begin, begun.what, result) && !is_off() {
         // Another trace has begun meanwhile.
         attach::arrive(Arrival { spawn: None, result });
@@ -119,7 +119,7 @@ fn end_recorded(begun: Begun, result: i64) {
 
 /// The real function has returned. A trace may have begun meanwhile.
 #[inline(always)]
-pub(super) fn look_again<R: Outcome>(result: R) -> R {
+pub(super) fn look_again<R: CallResult>(result: R) -> R {
     if !is_off() {
         late(result);
     }
@@ -129,7 +129,7 @@ pub(super) fn look_again<R: Outcome>(result: R) -> R {
 /// The real function has returned, and a trace has begun meanwhile.
 #[cold]
 #[inline(never)]
-pub(super) fn late<R: Outcome>(result: R) {
+pub(super) fn late<R: CallResult>(result: R) {
     if !is_on() {
         return;
     }
@@ -159,7 +159,7 @@ macro_rules! foreign {
 /// A system call with these arguments, made as libc makes it.
 macro_rules! system {
     ($number:ident $(, $word:expr)*) => {
-        $crate::sys::raw::invoke(libc::$number, [$($crate::sys::raw::Word::word($word)),*]) as _
+        $crate::sys::raw::invoke(libc::$number, [$($crate::sys::raw::Register::word($word)),*]) as _
     };
 }
 

@@ -8,14 +8,14 @@ use crate::os::fd::{forget, resource};
 use crate::os::hook::{hooks, observe, system};
 #[cfg(target_env = "musl")]
 use crate::os::musl::{recvmsg_instead, sendmsg_instead};
-use crate::os::result::Outcome;
+use crate::os::result::CallResult;
 use libc::{c_int, c_uint, c_void, iovec, msghdr, off_t, off64_t, size_t};
 use libc::{sockaddr, socklen_t, ssize_t};
 use std::ptr;
 use trace_format::id::CallId;
 
 /// The call has made this descriptor: what is remembered for its number is outdated.
-fn fresh<R: Outcome>(descriptor: R) -> R {
+fn fresh<R: CallResult>(descriptor: R) -> R {
     forget(descriptor.outcome(0) as c_int);
     descriptor
 }

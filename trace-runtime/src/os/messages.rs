@@ -10,7 +10,7 @@
 
 use crate::os::fd::resource;
 use crate::os::hook::{hooks, observe, system};
-use crate::os::result::Outcome;
+use crate::os::result::CallResult;
 use libc::{c_int, c_uint, mmsghdr, timespec};
 use trace_format::id::CallId;
 
@@ -32,7 +32,7 @@ struct Messages {
     list: *const mmsghdr,
 }
 
-impl Outcome for Messages {
+impl CallResult for Messages {
     fn outcome(self, errno: c_int) -> i64 {
         let Ok(count) = usize::try_from(self.count) else { return -i64::from(errno) };
         let bytes = |at: usize| {

@@ -62,7 +62,7 @@ use crate::thread::thread_ref::ThreadRef;
 #[cfg(os_hooks)]
 use std::sync::Arc;
 #[cfg(feature = "os")]
-pub(crate) use watch::Watch;
+pub(crate) use watch::CallSource;
 
 /// Only musl's object files hold further functions beside hooked ones.
 #[cfg(all(os_hooks, not(target_env = "musl")))]

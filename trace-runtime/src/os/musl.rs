@@ -67,7 +67,7 @@ unsafe fn eventfd_read_instead(fd: c_int, value: *mut u64) -> c_int {
 /// A message's header as the kernel has it.
 #[derive(Debug)]
 #[repr(C)]
-struct Header {
+struct MessageHeader {
     name: *mut c_void,
     name_bytes: c_int,
     slices: *mut libc::iovec,
@@ -77,7 +77,7 @@ struct Header {
     flags: c_int,
 }
 
-impl Header {
+impl MessageHeader {
     fn new(message: &msghdr) -> Self {
         Self {
             name: message.msg_name,
@@ -96,7 +96,7 @@ impl Header {
 pub(super) unsafe fn recvmsg_instead(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
     // SAFETY: a unique reference wants a header that no other code uses: the caller's promise.
     let message = unsafe { &mut *message };
-    let mut header = Header::new(message);
+    let mut header = MessageHeader::new(message);
     // SAFETY: the caller's promise; the header is a copy that refers to the same memory.
     let result = unsafe { system!(SYS_recvmsg, fd, &raw mut header, flags) };
     message.msg_namelen = header.name_bytes as libc::socklen_t;
@@ -110,8 +110,8 @@ pub(super) unsafe fn recvmsg_instead(fd: c_int, message: *mut msghdr, flags: c_i
 pub(super) unsafe fn sendmsg_instead(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     // SAFETY: a shared reference wants a header that no code writes to: the caller's promise.
     let message = unsafe { &*message };
-    let mut header = Header::new(message);
-    let mut control = Control([0; CONTROL_BYTES_MAX]);
+    let mut header = MessageHeader::new(message);
+    let mut control = ControlBytes([0; CONTROL_BYTES_MAX]);
     if header.control_bytes > 0 {
         let Some(place) = control.0.get_mut(..header.control_bytes) else {
             // SAFETY: `errno` is the thread's own.
@@ -131,7 +131,7 @@ pub(super) unsafe fn sendmsg_instead(fd: c_int, message: *const msghdr, flags: c
 /// Control messages, aligned as the kernel and libc want them.
 #[derive(Debug)]
 #[repr(align(8))]
-struct Control([u8; CONTROL_BYTES_MAX]);
+struct ControlBytes([u8; CONTROL_BYTES_MAX]);
 
 /// Clears the padding behind the length of each control message.
 fn clear_padding(mut messages: &mut [u8]) {

@@ -9,7 +9,7 @@
 //! May contain `unsafe`: it defines functions for others to call, and reads the child's id.
 
 use crate::os::hook::{hooks, observe};
-use crate::os::result::{Failure, Outcome};
+use crate::os::result::{CallResult, ReturnedErrno};
 use libc::{c_char, c_int, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 use trace_format::id::CallId;
 
@@ -18,32 +18,32 @@ hooks! { real:
         into: *mut pid_t, path: *const c_char, actions: *const posix_spawn_file_actions_t,
         attributes: *const posix_spawnattr_t, arguments: *const *mut c_char,
         environment: *const *mut c_char,
-    ) -> Failure,
-        Failure(libc::EAGAIN),
+    ) -> ReturnedErrno,
+        ReturnedErrno(libc::EAGAIN),
         spawning(into, real);
     fn posix_spawnp(
         into: *mut pid_t, name: *const c_char, actions: *const posix_spawn_file_actions_t,
         attributes: *const posix_spawnattr_t, arguments: *const *mut c_char,
         environment: *const *mut c_char,
-    ) -> Failure,
-        Failure(libc::EAGAIN),
+    ) -> ReturnedErrno,
+        ReturnedErrno(libc::EAGAIN),
         spawning(into, real);
 }
 
 /// Either of them while a trace runs.
-fn spawning(into: *const pid_t, real: impl FnOnce() -> Failure) -> Failure {
-    observe(CallId::POSIX_SPAWN, || 0, || Started { failure: real(), into }).failure
+fn spawning(into: *const pid_t, real: impl FnOnce() -> ReturnedErrno) -> ReturnedErrno {
+    observe(CallId::POSIX_SPAWN, || 0, || StartedProcess { failure: real(), into }).failure
 }
 
 /// A process that was started, or why it was not.
 #[derive(Clone, Copy, Debug)]
-struct Started {
-    failure: Failure,
+struct StartedProcess {
+    failure: ReturnedErrno,
     /// Where libc writes its id, or null.
     into: *const pid_t,
 }
 
-impl Outcome for Started {
+impl CallResult for StartedProcess {
     fn outcome(self, errno: c_int) -> i64 {
         if self.failure.0 != 0 || self.into.is_null() {
             return self.failure.outcome(errno);

@@ -99,6 +99,6 @@ pub(super) fn are_in_place() -> bool {
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"read".as_ptr()) };
     // Not compared with the hook's own address: where it is not in place, its name means libc's
     // function here, too.
-    let of = crate::thread::worker::module_at;
+    let of = crate::thread::recorder_thread::module_at;
     found.is_null() || of(found) == of(are_in_place as *const () as *const libc::c_void)
 }

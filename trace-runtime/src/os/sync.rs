@@ -122,7 +122,7 @@ const OF_NOTHING_HERE: [(c_long, CallId); 0] = [];
 
 /// A system call as it stands in a trace.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct SeenCall {
     pub(super) call: CallId,
     about: About,
 }
@@ -136,7 +136,7 @@ enum About {
     Nothing,
 }
 
-impl Seen {
+impl SeenCall {
     /// From a number and its first two arguments; `None` for a call that is not recorded.
     pub(super) fn new(number: c_long, first: usize, second: usize) -> Option<Self> {
         if LEFT_ALONE.contains(&number) || LEFT_ALONE_HERE.contains(&number) {
@@ -176,7 +176,7 @@ impl Seen {
 /// `syscall` while a trace runs.
 #[inline(always)]
 fn seen(number: c_long, first: usize, second: usize, real: impl FnOnce() -> c_long) -> c_long {
-    let Some(seen) = Seen::new(number, first, second) else { return real() };
+    let Some(seen) = SeenCall::new(number, first, second) else { return real() };
     let result = observe(seen.call, || seen.resource(), real);
     if matches!(seen.call, CallId::CLOSE | CallId::CONNECT) {
         forget(first as c_int);

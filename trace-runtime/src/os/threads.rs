@@ -12,7 +12,7 @@
 use crate::os::fd::{kind, number};
 use crate::os::handle;
 use crate::os::hook::{self, foreign, hooks, observe, system};
-use crate::os::result::{Failure, Outcome};
+use crate::os::result::{CallResult, ReturnedErrno};
 use crate::os::waiting;
 use crate::sys::errno;
 use crate::thread::attach::{self, Arrival, ThreadSpawn};
@@ -27,9 +27,9 @@ type Routine = foreign!(fn(*mut c_void) -> *mut c_void);
 /// A result that is a number, and no errno.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(super) struct Code(c_int);
+pub(super) struct ReturnedCode(c_int);
 
-impl Outcome for Code {
+impl CallResult for ReturnedCode {
     fn outcome(self, _: c_int) -> i64 {
         i64::from(self.0)
     }
@@ -39,16 +39,16 @@ hooks! { real:
     fn pthread_create(
         into: *mut pthread_t, attributes: *const pthread_attr_t, routine: Routine,
         argument: *mut c_void,
-    ) -> Failure,
-        Failure(libc::EAGAIN),
+    ) -> ReturnedErrno,
+        ReturnedErrno(libc::EAGAIN),
         // SAFETY: the arguments are the caller's, who promises what the function wants.
         unsafe { create(into, attributes, routine, argument) };
-    fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> Failure,
-        Failure(libc::ESRCH),
+    fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> ReturnedErrno,
+        ReturnedErrno(libc::ESRCH),
         // SAFETY: the caller of `pthread_join` has a valid handle.
         observe(CallId::PTHREAD_JOIN, || unsafe { joined(thread) }, real), looks if true;
-    fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> Failure,
-        Failure(libc::ENOSYS),
+    fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> ReturnedErrno,
+        ReturnedErrno(libc::ENOSYS),
         {
             let result = real();
             if result.0 == 0 && is_own(thread) {
@@ -70,8 +70,8 @@ hooks! { real:
     fn getaddrinfo(
         host: *const c_char, service: *const c_char, hints: *const addrinfo,
         into: *mut *mut addrinfo,
-    ) -> Code,
-        Code(libc::EAI_SYSTEM),
+    ) -> ReturnedCode,
+        ReturnedCode(libc::EAI_SYSTEM),
         observe(CallId::GETADDRINFO, || 0, real);
 }
 
@@ -88,7 +88,7 @@ fn is_own(thread: pthread_t) -> bool {
 }
 
 /// What a new thread gets to begin with.
-struct Start {
+struct ThreadStartArguments {
     routine: Routine,
     argument: *mut c_void,
     spawn: ThreadSpawn,
@@ -103,7 +103,7 @@ unsafe fn create(
     attributes: *const pthread_attr_t,
     routine: Routine,
     argument: *mut c_void,
-) -> Failure {
+) -> ReturnedErrno {
     if local::is_suppressed() {
         // SAFETY: the caller's promise.
         return unsafe { call::pthread_create(into, attributes, routine, argument) };
@@ -116,7 +116,7 @@ unsafe fn create(
         let is_known = !waiting::is_looking();
         let (stack, entry) = (begun.stack(), routine as usize as u64);
         let spawn = ThreadSpawn { parent, stack, entry, is_known };
-        (begun, Box::into_raw(Box::new(Start { routine, argument, spawn })))
+        (begun, Box::into_raw(Box::new(ThreadStartArguments { routine, argument, spawn })))
     });
     // SAFETY: the caller's promise; `begin_thread` is a routine, and `start` is the argument that
     // it wants.
@@ -131,7 +131,7 @@ unsafe fn create(
 
 /// # Safety
 /// `start` came from `Box::into_raw`, and no other call takes it.
-unsafe fn take(start: *mut Start) -> Start {
+unsafe fn take(start: *mut ThreadStartArguments) -> ThreadStartArguments {
     errno::keeping(|| {
         let _suppressed = local::suppress();
         // SAFETY: the caller's promise.
@@ -148,7 +148,7 @@ foreign! {
     /// `start` was made by [`create`], for this thread alone.
     fn begin_thread(start: *mut c_void) -> *mut c_void {
         // SAFETY: the caller's promise.
-        let Start { routine, argument, spawn } = unsafe { take(start.cast()) };
+        let ThreadStartArguments { routine, argument, spawn } = unsafe { take(start.cast()) };
         errno::keeping(|| attach::arrive(Arrival { spawn: Some(spawn), result: 0 }));
         // SAFETY: the program has given this routine and argument together.
         unsafe { routine(argument) }
@@ -170,7 +170,7 @@ unsafe fn note_name(name: *const c_char) {
             let _suppressed = local::suppress();
             // SAFETY: the caller's promise.
             let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-            let full = crate::thread::naming::own_name().filter(|full| full.starts_with(&*name));
+            let full = crate::thread::naming::rust_name().filter(|full| full.starts_with(&*name));
             let name = full.unwrap_or_else(|| name.into_owned());
             thread.session.note_name(thread.id, ticks, name);
         });

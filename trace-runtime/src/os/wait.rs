@@ -6,7 +6,7 @@
 
 use crate::os::fd::{kind, number, resource};
 use crate::os::hook::{hooks, observe, system};
-use crate::os::result::Failure;
+use crate::os::result::ReturnedErrno;
 use crate::sys::raw;
 use libc::{c_int, c_uint, c_void, clockid_t, epoll_event, fd_set, id_t, idtype_t, nfds_t};
 use libc::{pid_t, pollfd, rusage, siginfo_t, sigset_t, timespec, timeval};
@@ -61,7 +61,7 @@ hooks! { real:
         observe(CallId::NANOSLEEP, || 0, real), looks if true;
     fn clock_nanosleep(
         clock: clockid_t, flags: c_int, time: *const timespec, rest: *mut timespec,
-    ) -> Failure,
+    ) -> ReturnedErrno,
         clock_nanosleep_instead(clock, flags, time, rest),
         observe(CallId::CLOCK_NANOSLEEP, || 0, real), looks if true;
     fn usleep(micros: c_uint) -> c_int,
@@ -160,11 +160,11 @@ unsafe fn clock_nanosleep_instead(
     flags: c_int,
     time: *const timespec,
     rest: *mut timespec,
-) -> Failure {
+) -> ReturnedErrno {
     let words = [clock as usize, flags as usize, time as usize, rest as usize, 0, 0];
     // SAFETY: the caller's promise.
     let result = unsafe { raw::bare(libc::SYS_clock_nanosleep, words) };
-    Failure(-result as c_int)
+    ReturnedErrno(-result as c_int)
 }
 
 fn usleep_instead(micros: c_uint) -> c_int {

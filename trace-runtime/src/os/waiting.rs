@@ -17,15 +17,15 @@
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::buffer::memory::{self, BATCH_BYTES_MIN};
-use crate::os::sync::Seen;
+use crate::os::sync::SeenCall;
 use crate::session::Session;
 use crate::source::proc_folder::threads;
 use crate::sys::clock;
 use crate::sys::raw;
 use crate::thread::local;
-use crate::thread::naming::Name;
-use crate::thread::thread_ref::{Room, ThreadRef};
-use crate::thread::{Identity, Thread};
+use crate::thread::naming::ThreadName;
+use crate::thread::thread_ref::{StateRoom, ThreadRef};
+use crate::thread::{RecordingThread, ThreadIdentity};
 use std::ptr;
 use std::sync::Arc;
 use trace_format::id::{OpenCall, ResourceId, StackId};
@@ -40,13 +40,14 @@ const PLACES: usize = THREADS_MAX * 2;
 static IDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 
 /// The states that wait for these threads.
-static STATES: [AtomicPtr<Thread>; PLACES] = [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
+static STATES: [AtomicPtr<RecordingThread>; PLACES] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
 
 /// The starter is looking at the system's list of threads.
 static LOOKING: AtomicBool = AtomicBool::new(false);
 
 /// In place of a state that was taken, or that must not be put there any more.
-const TAKEN: *mut Thread = ptr::without_provenance_mut(1);
+const TAKEN: *mut RecordingThread = ptr::without_provenance_mut(1);
 
 /// Whether some threads may not be in the table yet.
 pub(super) fn is_looking() -> bool {
@@ -145,7 +146,7 @@ fn find(id: u32, makes: bool) -> Option<usize> {
 }
 
 /// Takes the state at this place, if there is one, and puts `then` there.
-fn take(place: usize, then: *mut Thread) -> Option<ThreadRef> {
+fn take(place: usize, then: *mut RecordingThread) -> Option<ThreadRef> {
     let state = STATES[place].swap(then, Ordering::AcqRel);
     // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: only such pointers are put
     // there, and O2.
@@ -159,14 +160,14 @@ fn prepare(session: &Arc<Session>, id: u32) {
         return;
     }
     let call = blocked_in(id);
-    let identity = Identity { os_id: id.into(), name: name(id), ..Identity::default() };
+    let identity = ThreadIdentity { os_id: id.into(), name: name(id), ..ThreadIdentity::default() };
     let Some(batch) = memory::allocate(BATCH_BYTES_MIN) else { return };
-    let Some(room) = Room::new() else {
+    let Some(room) = StateRoom::new() else {
         // SAFETY: `free` wants an owned batch from `allocate`: this one is new.
         return unsafe { memory::free(batch) };
     };
     let (number, now) = (session.next_thread(), clock::ticks());
-    let made = room.fill(Thread::new(Arc::clone(session), number, batch, now, identity));
+    let made = room.fill(RecordingThread::new(Arc::clone(session), number, batch, now, identity));
     if let Some(call) = call {
         // SAFETY: it was made just now, so no other thread has it.
         unsafe { made.begin_call_before(call) };
@@ -182,13 +183,13 @@ fn prepare(session: &Arc<Session>, id: u32) {
     session.join(&made);
 }
 
-fn name(id: u32) -> Name {
+fn name(id: u32) -> ThreadName {
     // Rust's name for it; the system has the program's name there.
     if id == std::process::id() {
-        return Name::new(b"main");
+        return ThreadName::new(b"main");
     }
     let name = std::fs::read(format!("/proc/self/task/{id}/comm"));
-    Name::new(name.unwrap_or_default().trim_ascii_end())
+    ThreadName::new(name.unwrap_or_default().trim_ascii_end())
 }
 
 /// The call that a thread is in: its number and arguments, as the system says. `None` for a thread
@@ -199,7 +200,7 @@ fn blocked_in(id: u32) -> Option<OpenCall> {
     let number = words.next()?.parse().ok()?;
     let mut argument =
         || words.next().and_then(|word| usize::from_str_radix(word.get(2..)?, 16).ok());
-    let seen = Seen::new(number, argument()?, argument()?)?;
+    let seen = SeenCall::new(number, argument()?, argument()?)?;
     let resource = ResourceId(seen.resource());
     Some(OpenCall { call: seen.call, stack: StackId(0), resource })
 }

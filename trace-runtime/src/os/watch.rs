@@ -8,9 +8,9 @@ use trace_format::facility;
 
 /// Says in the trace whether calls are recorded, and notes threads that have ended unseen.
 #[derive(Debug)]
-pub(crate) struct Watch;
+pub(crate) struct CallSource;
 
-impl Source for Watch {
+impl Source for CallSource {
     fn begin(&mut self, outputs: &mut Outputs) {
         #[cfg(os_hooks)]
         let (on, note) = if super::real::are_in_place() { (IS_ON, NOTE) } else { (false, ABSENT) };

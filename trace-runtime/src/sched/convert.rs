@@ -18,13 +18,13 @@ const LINE_NS_MIN: u64 = 10_000_000;
 /// How times are converted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Convert {
-    way: Way,
+    way: Conversion,
     /// Nanoseconds by which this process's `CLOCK_MONOTONIC` is ahead of the kernel's own.
     offset: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Conversion {
     /// By inverting the kernel's computation.
     Rate(Rate),
     /// The kernel's times are ticks.
@@ -40,39 +40,39 @@ impl Convert {
     /// The note for the trace: why the kernel's times can't be converted.
     pub(super) fn new(clock: ClockKind, rate: Option<Rate>) -> Result<Self, String> {
         let way = match (clock, rate) {
-            (ClockKind::Monotonic, _) => Way::Same,
-            (_, Some(rate)) => Way::Rate(rate),
+            (ClockKind::Monotonic, _) => Conversion::Same,
+            (_, Some(rate)) => Conversion::Rate(rate),
             (_, None) => {
                 let now = clock::snapshot();
-                Way::Line(now, now)
+                Conversion::Line(now, now)
             }
         };
         let offset = match way {
             // The counter is the same in all namespaces.
-            Way::Rate(_) => 0,
-            Way::Same | Way::Line(..) => own_offset()?,
+            Conversion::Rate(_) => 0,
+            Conversion::Same | Conversion::Line(..) => own_offset()?,
         };
         Ok(Self { way, offset })
     }
 
     /// Whether it needs times on `CLOCK_MONOTONIC`.
     pub(super) fn wants_monotonic(&self) -> bool {
-        !matches!(self.way, Way::Rate(_))
+        !matches!(self.way, Conversion::Rate(_))
     }
 
     /// The note for the trace: how precise the times are.
     pub(super) fn how(&self) -> &'static str {
         match self.way {
-            Way::Rate(_) => "times exact (the kernel tells the counter's rate)",
-            Way::Same => "times on CLOCK_MONOTONIC, as the events'",
-            Way::Line(..) => "times on CLOCK_MONOTONIC, to some ten nanoseconds",
+            Conversion::Rate(_) => "times exact (the kernel tells the counter's rate)",
+            Conversion::Same => "times on CLOCK_MONOTONIC, as the events'",
+            Conversion::Line(..) => "times on CLOCK_MONOTONIC, to some ten nanoseconds",
         }
     }
 
     /// To be called just before the rings are read: their records are newer than the last read, and
     /// so lie between the ends of the line, or shortly behind.
     pub(super) fn look(&mut self) {
-        if let Way::Line(first, last) = &mut self.way {
+        if let Conversion::Line(first, last) = &mut self.way {
             if last.monotonic.0 - first.monotonic.0 >= LINE_NS_MIN {
                 *first = *last;
             }
@@ -85,9 +85,9 @@ impl Convert {
         // Records have the time outside of a time namespace; the process reads the time inside.
         let inside = time.wrapping_add_signed(self.offset);
         match &self.way {
-            Way::Rate(rate) => rate.ticks(time),
-            Way::Same => inside,
-            Way::Line(first, last) => {
+            Conversion::Rate(rate) => rate.ticks(time),
+            Conversion::Same => inside,
+            Conversion::Line(first, last) => {
                 let nanos = i128::from(last.monotonic.0) - i128::from(first.monotonic.0);
                 let ticks = i128::from(last.ticks.0) - i128::from(first.ticks.0);
                 let since = i128::from(inside) - i128::from(first.monotonic.0);
@@ -190,7 +190,7 @@ mod tests {
             monotonic: Nanos(monotonic),
             wall: Nanos(0),
         };
-        let way = Way::Line(look(1_000, 500), look(4_000, 1_500));
+        let way = Conversion::Line(look(1_000, 500), look(4_000, 1_500));
         let line = Convert { way, offset: 0 };
         assert_eq!(
             [400, 500, 1_000, 1_500, 2_000].map(|time| line.ticks(time)),
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(namespace_offset(text), Some(500_000_000_007_000));
         assert_eq!(namespace_offset("monotonic -3 0"), Some(-3_000_000_000));
         assert_eq!(namespace_offset("boottime 1 2\n"), None);
-        let convert = Convert { way: Way::Same, offset: -3_000 };
+        let convert = Convert { way: Conversion::Same, offset: -3_000 };
         assert_eq!(convert.ticks(10_000), 7_000);
     }
 }

@@ -4,8 +4,8 @@
 //! The kernel watches a new thread from its begin if its parent is watched. Elsewhere: how to watch
 //! (`perf`), where records arrive (`ring`).
 
-use super::perf::{Event, Kind, Manner, descriptors_max, refusal, refusal_of_memory};
-use super::ring::{Ring, page_bytes};
+use super::perf::{Manner, PerfEvent, WatchKind, descriptors_max, refusal, refusal_of_memory};
+use super::ring::{PerfRing, page_bytes};
 use crate::source::proc_folder::{self, threads};
 use crate::sys::clock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,11 +29,11 @@ const ROUNDS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Cover {
     /// Each CPU's ring, with the event it was mapped for.
-    pub(super) rings: Vec<(u32, Ring, usize)>,
-    pub(super) events: Vec<Event>,
+    pub(super) rings: Vec<(u32, PerfRing, usize)>,
+    pub(super) events: Vec<PerfEvent>,
     /// The threads that are watched from the start, by the system's ids.
     pub(super) threads: BTreeMap<u32, Covered>,
-    kinds: Vec<Kind>,
+    kinds: Vec<WatchKind>,
     manner: Manner,
     ring_bytes: usize,
     /// Number of threads that are not watched, and why the first is not.
@@ -55,7 +55,7 @@ impl Cover {
     ///
     /// # Errors
     /// The note for the trace, if no thread can be watched.
-    pub(super) fn new(kinds: Vec<Kind>, manner: Manner) -> Result<Self, String> {
+    pub(super) fn new(kinds: Vec<WatchKind>, manner: Manner) -> Result<Self, String> {
         let mut cover = Self {
             rings: Vec::new(),
             events: Vec::new(),
@@ -119,7 +119,7 @@ impl Cover {
 
     /// The event for switches of a thread on the CPU of a ring. These events have the order of the
     /// rings.
-    pub(super) fn event_on(&self, thread: Covered, ring: usize) -> Option<&Event> {
+    pub(super) fn event_on(&self, thread: Covered, ring: usize) -> Option<&PerfEvent> {
         self.events.get(thread.first_event + ring * self.kinds.len())
     }
 
@@ -157,7 +157,7 @@ impl Cover {
     /// Why it can't be done; `None` if the thread has ended.
     fn event(
         &mut self,
-        kind: Kind,
+        kind: WatchKind,
         thread: u32,
         at: usize,
         cpu: u32,
@@ -166,7 +166,7 @@ impl Cover {
             let gone = error.raw_os_error() == Some(libc::ESRCH);
             if gone { None } else { Some(refusal(&error)) }
         };
-        let event = Event::open(kind, self.manner, thread, Some(cpu)).map_err(told)?;
+        let event = PerfEvent::open(kind, self.manner, thread, Some(cpu)).map_err(told)?;
         match self.rings.get(at) {
             Some(&(_, _, owner)) => event.write_to(&self.events[owner]).map_err(told)?,
             None => {
@@ -180,9 +180,9 @@ impl Cover {
     }
 
     /// Maps a ring as large as memory allows, but not larger than the previous ones.
-    fn map(&mut self, event: &Event) -> io::Result<Ring> {
+    fn map(&mut self, event: &PerfEvent) -> io::Result<PerfRing> {
         loop {
-            match Ring::map(event.descriptor(), self.ring_bytes) {
+            match PerfRing::map(event.descriptor(), self.ring_bytes) {
                 Err(_) if self.ring_bytes / 2 >= RING_BYTES_MIN.max(page_bytes()) => {
                     self.ring_bytes /= 2;
                 }

@@ -17,7 +17,7 @@ const BATCH_BYTES: usize = 48 << 10;
 
 /// Which thread of the traced process runs on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Running {
+enum OnCpu {
     /// Not known: nothing was recorded yet, or records were lost.
     Unknown,
     Nobody,
@@ -27,9 +27,9 @@ enum Running {
 
 /// One CPU's lane.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct CpuLane {
     cpu: u32,
-    running: Running,
+    running: OnCpu,
     /// The open batch's number.
     sequence: u32,
     /// Payload bytes of the open batch that are written.
@@ -43,12 +43,12 @@ pub(super) struct Lane {
     last: Ticks,
 }
 
-impl Lane {
+impl CpuLane {
     /// The lane of the CPU with this number.
     pub(super) fn new(cpu: u32) -> Self {
         Self {
             cpu,
-            running: Running::Unknown,
+            running: OnCpu::Unknown,
             sequence: 0,
             offset: 0,
             payload: Vec::new(),
@@ -62,20 +62,20 @@ impl Lane {
     pub(super) fn switch_in(&mut self, ticks: u64, thread: u32) {
         // A thread that began while the watching was set up may be watched twice, and has two
         // records.
-        if self.running != Running::Thread(thread) {
+        if self.running != OnCpu::Thread(thread) {
             self.leave_unseen(ticks);
             self.put(ticks, EventKind::SwitchIn { os_thread: u64::from(thread) });
-            self.running = Running::Thread(thread);
+            self.running = OnCpu::Thread(thread);
         }
     }
 
     /// Another thread is on this CPU now. The previous one has left without a record, while the
     /// watching was set up.
     fn leave_unseen(&mut self, ticks: u64) {
-        if let Running::Thread(gone) = self.running {
+        if let OnCpu::Thread(gone) = self.running {
             let os_thread = u64::from(gone);
             self.put(ticks, EventKind::SwitchOut { os_thread, preempted: false });
-            self.running = Running::Nobody;
+            self.running = OnCpu::Nobody;
         }
     }
 
@@ -86,7 +86,7 @@ impl Lane {
         }
     }
 
-    /// `thread` stops running; `since` as in [`Lane::runs`].
+    /// `thread` stops running; `since` as in [`CpuLane::runs`].
     pub(super) fn switch_out(
         &mut self,
         ticks: u64,
@@ -95,19 +95,19 @@ impl Lane {
         since: Option<u64>,
     ) {
         self.runs(thread, since);
-        if self.running != Running::Thread(thread) {
+        if self.running != OnCpu::Thread(thread) {
             self.leave_unseen(ticks);
         }
-        if self.running != Running::Nobody {
+        if self.running != OnCpu::Nobody {
             self.put(ticks, EventKind::SwitchOut { os_thread: u64::from(thread), preempted });
-            self.running = Running::Nobody;
+            self.running = OnCpu::Nobody;
         }
     }
 
     /// This number of `records` was lost before this time.
     pub(super) fn lost(&mut self, ticks: u64, records: u64) {
         self.put(ticks, EventKind::LostKernel { records });
-        self.running = Running::Unknown;
+        self.running = OnCpu::Unknown;
     }
 
     /// Adds an event of the running thread.
@@ -156,7 +156,7 @@ impl Lane {
             self.sequence += 1;
             self.offset = 0;
         }
-        if let Running::Thread(thread) = self.running {
+        if let OnCpu::Thread(thread) = self.running {
             self.put(ticks, EventKind::SwitchIn { os_thread: u64::from(thread) });
         }
     }
@@ -168,7 +168,7 @@ mod tests {
     use trace_format::event::Events;
 
     /// The events of a lane that are not written yet.
-    fn held(lane: &Lane) -> Vec<(u64, String)> {
+    fn held(lane: &CpuLane) -> Vec<(u64, String)> {
         let events = Events::new(ThreadId::cpu(lane.cpu), lane.base, &lane.payload);
         let events = events.until(lane.last).map(|event| event.expect("events only"));
         let told: Vec<_> =
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_watched_twice_is_told_of_once() {
-        let mut lane = Lane::new(3);
+        let mut lane = CpuLane::new(3);
         for _ in 0..2 {
             lane.switch_in(100, 7);
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn who_has_been_running_begins_when_that_is_known() {
-        let mut lane = Lane::new(0);
+        let mut lane = CpuLane::new(0);
         lane.switch_out(150, 7, false, Some(90));
         lane.runs(8, Some(160));
         lane.switch_out(170, 8, false, None);
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn times_never_run_backwards_and_after_a_loss_nothing_is_known() {
-        let mut lane = Lane::new(0);
+        let mut lane = CpuLane::new(0);
         lane.switch_in(100, 7);
         lane.switch_in(90, 8);
         lane.lost(95, 4);
@@ -222,7 +222,7 @@ mod tests {
     fn a_batch_begins_with_who_goes_on_running() {
         let sink = crate::output::sink::Sink::new(Box::new(std::io::sink()), Default::default());
         let mut outputs = Outputs::to_sink(sink);
-        let mut lane = Lane::new(0);
+        let mut lane = CpuLane::new(0);
         lane.switch_in(100, 7);
         lane.write(&mut outputs);
         assert_eq!((lane.events, lane.sequence, lane.offset > 0), (0, 0, true));
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn who_left_unseen_has_left_when_another_comes_or_goes() {
-        let mut lane = Lane::new(0);
+        let mut lane = CpuLane::new(0);
         lane.switch_in(10, 1);
         lane.switch_in(20, 2);
         lane.switch_out(30, 3, true, None);

@@ -30,10 +30,10 @@ use crate::sys::clock;
 use crate::thread::own_threads::OWN_THREADS;
 use convert::Convert;
 use cover::{Cover, RING_BYTES_MAX};
-use lane::Lane;
-use perf::{Event, Kind, Manner};
-use record::{Chain, Record, Records, What};
-use ring::Ring;
+use lane::CpuLane;
+use perf::{Manner, PerfEvent, WatchKind};
+use record::{CallChain, Record, RecordKind, Records};
+use ring::PerfRing;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
@@ -52,23 +52,23 @@ const BY_KERNEL: u64 = 3 << 1;
 /// The kernel as a source of events.
 #[derive(Debug)]
 pub(crate) struct Sched {
-    wanted: Wanted,
+    wanted: SchedOptions,
     /// `None` until the trace begins, and if the kernel refuses.
-    watch: Option<Watch>,
+    watch: Option<SwitchWatch>,
 }
 
 /// What the user wants in addition to switches.
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
+struct SchedOptions {
     samples_per_second: u32,
     faults: bool,
 }
 
 /// The watching, while the kernel allows it.
 #[derive(Debug)]
-struct Watch {
+struct SwitchWatch {
     cover: Cover,
-    lanes: Vec<Lane>,
+    lanes: Vec<CpuLane>,
     convert: Convert,
     process: u32,
     /// Threads from before the start that have no record yet.
@@ -93,20 +93,20 @@ impl Sched {
     /// A source that has not begun.
     pub(crate) fn new(options: &Options) -> Self {
         let wanted =
-            Wanted { samples_per_second: options.cpu_samples, faults: options.page_faults };
+            SchedOptions { samples_per_second: options.cpu_samples, faults: options.page_faults };
         Self { wanted, watch: None }
     }
 }
 
 impl Source for Sched {
     fn begin(&mut self, outputs: &mut Outputs) {
-        match Watch::begin(self.wanted, outputs) {
+        match SwitchWatch::begin(self.wanted, outputs) {
             Ok(watch) => {
                 let note = format!("{}; {}", watch.cover.how(), watch.convert.how());
-                tell(outputs, facility::SCHED, Ok(&note));
+                define_facility(outputs, facility::SCHED, Ok(&note));
                 self.watch = Some(watch);
             }
-            Err(refusal) => tell(outputs, facility::SCHED, Err(&refusal)),
+            Err(refusal) => define_facility(outputs, facility::SCHED, Err(&refusal)),
         }
     }
 
@@ -140,7 +140,7 @@ impl Source for Sched {
 }
 
 /// Says in the trace whether a facility works, and how, or why not.
-fn tell(outputs: &mut Outputs, name: &str, how: Result<&str, &str>) {
+fn define_facility(outputs: &mut Outputs, name: &str, how: Result<&str, &str>) {
     let (on, note) = how.map_or_else(|why_not| (false, why_not), |how| (true, how));
     outputs.define(&Definition::Facility { name: name.as_bytes(), on, note: note.as_bytes() });
 }
@@ -150,48 +150,52 @@ fn unasked(option: &str) -> String {
     format!("{} ({option})", facility::NOT_ASKED_FOR)
 }
 
-impl Watch {
+impl SwitchWatch {
     /// Begins to watch. Says in the trace whether samples and faults work; the caller does so for
     /// switches.
     ///
     /// # Errors
     /// The note for the trace: why nothing can be watched.
-    fn begin(wanted: Wanted, outputs: &mut Outputs) -> Result<Self, String> {
+    fn begin(wanted: SchedOptions, outputs: &mut Outputs) -> Result<Self, String> {
         let mut manner = Manner::new();
-        let look = Event::open(Kind::Switches, manner, 0, None);
+        let look = PerfEvent::open(WatchKind::Switches, manner, 0, None);
         let look = look.map_err(|error| perf::refusal(&error))?;
-        let page = Ring::map(look.descriptor(), 0);
+        let page = PerfRing::map(look.descriptor(), 0);
         let rate = page.map_err(|error| perf::refusal_of_memory(&error))?.rate();
         let convert = Convert::new(clock::kind(), rate)?;
         manner.monotonic = convert.wants_monotonic();
         // An old kernel refuses flags that it does not know.
         manner.threads_only = true;
         let mut tried = vec![look];
-        manner.threads_only = can_be_had(Kind::Switches, manner, &mut tried).is_ok();
-        let mut kinds = vec![Kind::Switches];
+        manner.threads_only = try_open(WatchKind::Switches, manner, &mut tried).is_ok();
+        let mut kinds = vec![WatchKind::Switches];
         if !wanted.faults {
-            tell(outputs, facility::FAULTS, Err(&unasked("Options::page_faults")));
-        } else if let Err(error) = can_be_had(Kind::SwitchesAndFaults, manner, &mut tried) {
-            tell(outputs, facility::FAULTS, Err(&perf::refusal(&error)));
+            define_facility(outputs, facility::FAULTS, Err(&unasked("Options::page_faults")));
+        } else if let Err(error) = try_open(WatchKind::SwitchesAndFaults, manner, &mut tried) {
+            define_facility(outputs, facility::FAULTS, Err(&perf::refusal(&error)));
         } else {
-            tell(outputs, facility::FAULTS, Ok("major page faults in the program's own code"));
-            kinds = vec![Kind::SwitchesAndFaults];
+            define_facility(
+                outputs,
+                facility::FAULTS,
+                Ok("major page faults in the program's own code"),
+            );
+            kinds = vec![WatchKind::SwitchesAndFaults];
         }
         let every_ns = 1_000_000_000 / u64::from(wanted.samples_per_second.max(1));
-        let samples = Kind::Samples { every_ns };
+        let samples = WatchKind::Samples { every_ns };
         if wanted.samples_per_second == 0 {
-            tell(outputs, facility::SAMPLES, Err(&unasked("Options::cpu_samples")));
-        } else if let Err(error) = can_be_had(samples, manner, &mut tried) {
-            tell(outputs, facility::SAMPLES, Err(&perf::refusal(&error)));
+            define_facility(outputs, facility::SAMPLES, Err(&unasked("Options::cpu_samples")));
+        } else if let Err(error) = try_open(samples, manner, &mut tried) {
+            define_facility(outputs, facility::SAMPLES, Err(&perf::refusal(&error)));
         } else {
             let how = format!("one per {every_ns} ns of CPU time, stacks by frame pointers");
-            tell(outputs, facility::SAMPLES, Ok(&how));
+            define_facility(outputs, facility::SAMPLES, Ok(&how));
             kinds.push(samples);
         }
         let cover = Cover::new(kinds, manner)?;
         let silent = |covered: &cover::Covered| Silent { since: covered.since, ceased: false };
         Ok(Self {
-            lanes: cover.rings.iter().map(|(cpu, ..)| Lane::new(*cpu)).collect(),
+            lanes: cover.rings.iter().map(|(cpu, ..)| CpuLane::new(*cpu)).collect(),
             convert,
             process: std::process::id(),
             silent: cover.threads.iter().map(|(&id, covered)| (id, silent(covered))).collect(),
@@ -215,9 +219,9 @@ impl Watch {
             bytes.clear();
             self.cover.rings[at].1.take(&mut bytes);
             for record in Records(&bytes) {
-                let lost = matches!(record.what, What::Lost(_));
+                let lost = matches!(record.what, RecordKind::Lost(_));
                 if lost || (record.process == self.process && !OWN_THREADS.has(record.thread)) {
-                    self.tell(at, &record);
+                    self.put_record(at, &record);
                 }
                 if self.lanes[at].is_long() {
                     self.lanes[at].write(outputs);
@@ -240,22 +244,22 @@ impl Watch {
         let mut running = Vec::new();
         for (&thread, &covered) in &self.cover.threads {
             let has_run =
-                |at: &usize| self.cover.event_on(covered, *at).is_some_and(Event::has_run);
+                |at: &usize| self.cover.event_on(covered, *at).is_some_and(PerfEvent::has_run);
             running.extend((0..self.lanes.len()).find(has_run).map(|at| (thread, at)));
         }
         running
     }
 
     /// Puts a record into its lane.
-    fn tell(&mut self, at: usize, record: &Record<'_>) {
+    fn put_record(&mut self, at: usize, record: &Record<'_>) {
         let ticks = self.convert.ticks(record.time);
         let (lane, thread) = (&mut self.lanes[at], record.thread);
-        if let What::Lost(records) = record.what {
+        if let RecordKind::Lost(records) = record.what {
             return lane.lost(ticks, records);
         }
         let known = self.silent.get(&thread).copied();
         if let Some(silent) = known.filter(|silent| ticks < silent.since)
-            && !matches!(record.what, What::SwitchIn)
+            && !matches!(record.what, RecordKind::SwitchIn)
         {
             // Where it was before is not known, nor whether that time has all records.
             self.silent.insert(thread, Silent { ceased: true, ..silent });
@@ -265,24 +269,24 @@ impl Watch {
         let since = known.map(|silent| silent.since);
         let os_thread = u64::from(thread);
         match record.what {
-            What::SwitchIn => lane.switch_in(ticks, thread),
-            What::SwitchOut { preempted } => lane.switch_out(ticks, thread, preempted, since),
-            What::Exit => lane.switch_out(ticks, thread, false, since),
-            What::Sample(chain) => {
+            RecordKind::SwitchIn => lane.switch_in(ticks, thread),
+            RecordKind::SwitchOut { preempted } => lane.switch_out(ticks, thread, preempted, since),
+            RecordKind::Exit => lane.switch_out(ticks, thread, false, since),
+            RecordKind::Sample(chain) => {
                 lane.runs(thread, since);
                 lane.put(ticks, EventKind::Sample { os_thread, stack: stack(chain) });
             }
-            What::Fault { address, chain } => {
+            RecordKind::Fault { address, chain } => {
                 lane.runs(thread, since);
                 lane.put(ticks, EventKind::Fault { os_thread, address, stack: stack(chain) });
             }
-            What::Lost(_) => {}
+            RecordKind::Lost(_) => {}
         }
     }
 }
 
 /// The id of a stack that the kernel has walked.
-fn stack(chain: Chain<'_>) -> StackId {
+fn stack(chain: CallChain<'_>) -> StackId {
     let mut room = [0; FRAMES_MAX];
     let (frames, cut) = chain.frames(&mut room);
     let id = intern_frames(BY_KERNEL | u64::from(cut), frames);
@@ -293,7 +297,7 @@ fn stack(chain: Chain<'_>) -> StackId {
 /// Tries whether the kernel watches in this way, on the calling thread. The event stays open for a
 /// while: the kernel's first event of a kind takes the longest, and closing the last undoes that
 /// work.
-fn can_be_had(kind: Kind, manner: Manner, tried: &mut Vec<Event>) -> io::Result<()> {
-    tried.push(Event::open(kind, manner, 0, Some(cover::any_cpu()))?);
+fn try_open(kind: WatchKind, manner: Manner, tried: &mut Vec<PerfEvent>) -> io::Result<()> {
+    tried.push(PerfEvent::open(kind, manner, 0, Some(cover::any_cpu()))?);
     Ok(())
 }

@@ -14,7 +14,7 @@ use sys::bindings::{self as kernel, perf_event_attr};
 
 /// What the kernel is asked to watch on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WatchKind {
     /// Switches, and nothing else.
     Switches,
     /// Switches, and major page faults.
@@ -54,16 +54,16 @@ impl Manner {
 /// A program may close descriptors that it did not open, and get their numbers again. So a
 /// descriptor is used only if it still has the event's id.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct PerfEvent {
     descriptor: i32,
     id: u64,
 }
 
-impl Event {
+impl PerfEvent {
     /// Sets up an event for `thread` (the system's id; 0 for the calling thread) while it runs on
     /// `cpu` (`None` for all).
     pub(super) fn open(
-        kind: Kind,
+        kind: WatchKind,
         manner: Manner,
         thread: u32,
         cpu: Option<u32>,
@@ -104,7 +104,8 @@ impl Event {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Whether the thread has run on this CPU since [`Event::enable`]; false if that is not known.
+    /// Whether the thread has run on this CPU since [`PerfEvent::enable`]; false if that is not
+    /// known.
     pub(super) fn has_run(&self) -> bool {
         let mut told = [0_u64; 2];
         let bytes = size_of_val(&told);
@@ -115,13 +116,14 @@ impl Event {
     }
 }
 
-impl Drop for Event {
+impl Drop for PerfEvent {
     fn drop(&mut self) {
         if id_of(self.descriptor) != Some(self.id) {
             return;
         }
         // A forked child may hold a copy, which would keep the event on. If this fails, it stays
-        // on. SAFETY: the call takes no memory, and fails for what is no event.
+        // on.
+        // SAFETY: the call takes no memory, and fails for what is no event.
         let _ = unsafe { sys::ioctls::DISABLE(self.descriptor, 0) };
         // SAFETY: the call takes no memory. The descriptor is this event's own, as its id has just
         // shown, and is not used any more.
@@ -139,7 +141,7 @@ fn id_of(descriptor: i32) -> Option<u64> {
 
 /// All kinds have the same fields in their records, so that a ring can be read without knowing
 /// which event wrote a record. (Samples and faults differ by their period: see `record`.)
-fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
+fn attributes(kind: WatchKind, manner: Manner) -> perf_event_attr {
     let fields = kernel::PERF_SAMPLE_TID
         | kernel::PERF_SAMPLE_TIME
         | kernel::PERF_SAMPLE_ADDR
@@ -152,9 +154,9 @@ fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
         ..perf_event_attr::default()
     };
     let (config, period) = match kind {
-        Kind::Switches => (kernel::PERF_COUNT_SW_DUMMY, 0),
-        Kind::SwitchesAndFaults => (kernel::PERF_COUNT_SW_PAGE_FAULTS_MAJ, 1),
-        Kind::Samples { every_ns } => (kernel::PERF_COUNT_SW_CPU_CLOCK, every_ns),
+        WatchKind::Switches => (kernel::PERF_COUNT_SW_DUMMY, 0),
+        WatchKind::SwitchesAndFaults => (kernel::PERF_COUNT_SW_PAGE_FAULTS_MAJ, 1),
+        WatchKind::Samples { every_ns } => (kernel::PERF_COUNT_SW_CPU_CLOCK, every_ns),
     };
     attr.config = u64::from(config);
     attr.sample_period = period;
@@ -163,7 +165,7 @@ fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
         attr.sample_max_stack = manner.chain_max;
     }
     // A thread that exits has no record of leaving its CPU, but one of its exit.
-    let switches = u64::from(!matches!(kind, Kind::Samples { .. }));
+    let switches = u64::from(!matches!(kind, WatchKind::Samples { .. }));
     attr.set_context_switch(switches);
     attr.set_task(switches);
     attr.set_disabled(1);

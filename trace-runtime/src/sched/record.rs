@@ -18,12 +18,12 @@ pub(super) struct Record<'r> {
     pub(super) thread: u32,
     /// Nanoseconds on the kernel's clock.
     pub(super) time: u64,
-    pub(super) what: What<'r>,
+    pub(super) what: RecordKind<'r>,
 }
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What<'r> {
+pub(super) enum RecordKind<'r> {
     /// The thread begins to run.
     SwitchIn,
     /// The thread stops running.
@@ -36,21 +36,21 @@ pub(super) enum What<'r> {
     /// Number of records before this one that did not fit.
     Lost(u64),
     /// A sample of the running thread.
-    Sample(Chain<'r>),
+    Sample(CallChain<'r>),
     /// The thread has touched a page that is not in memory.
     Fault {
         /// The address that it touched.
         address: u64,
         /// The stack.
-        chain: Chain<'r>,
+        chain: CallChain<'r>,
     },
 }
 
 /// A stack that the kernel has walked: addresses of eight bytes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chain<'r>(&'r [u8]);
+pub(super) struct CallChain<'r>(&'r [u8]);
 
-impl Chain<'_> {
+impl CallChain<'_> {
     /// Writes the addresses of the program's own instructions to `out`, innermost first. Returns
     /// them, and whether there were more.
     pub(super) fn frames<'o>(&self, out: &'o mut [u64]) -> (&'o [u64], bool) {
@@ -97,15 +97,15 @@ fn record(kind: u32, flags: u32, body: &[u8]) -> Option<Record<'_>> {
     let what = match kind {
         kernel::PERF_RECORD_SAMPLE => return sample(body),
         kernel::PERF_RECORD_SWITCH if flags & kernel::PERF_RECORD_MISC_SWITCH_OUT == 0 => {
-            What::SwitchIn
+            RecordKind::SwitchIn
         }
         kernel::PERF_RECORD_SWITCH => {
             let preempted = flags & kernel::PERF_RECORD_MISC_SWITCH_OUT_PREEMPT != 0;
-            What::SwitchOut { preempted }
+            RecordKind::SwitchOut { preempted }
         }
-        kernel::PERF_RECORD_EXIT => What::Exit,
+        kernel::PERF_RECORD_EXIT => RecordKind::Exit,
         // Id, count.
-        kernel::PERF_RECORD_LOST => What::Lost(word(body, 8)?),
+        kernel::PERF_RECORD_LOST => RecordKind::Lost(word(body, 8)?),
         _ => return None,
     };
     let trailer = body.len().checked_sub(TRAILER_BYTES)?;
@@ -119,10 +119,11 @@ fn sample(body: &[u8]) -> Option<Record<'_>> {
     let (process, thread, time) = (half(body, 0)?, half(body, 4)?, word(body, 8)?);
     let (address, period) = (word(body, 16)?, word(body, 24)?);
     let chain_bytes = usize::try_from(word(body, 32)?).ok()?.checked_mul(8)?;
-    let chain = Chain(body.get(40..)?.get(..chain_bytes)?);
+    let chain = CallChain(body.get(40..)?.get(..chain_bytes)?);
     // Each fault has a record, so its period is 1; a sample's period is a number of nanoseconds
     // above 1.
-    let what = if period == 1 { What::Fault { address, chain } } else { What::Sample(chain) };
+    let what =
+        if period == 1 { RecordKind::Fault { address, chain } } else { RecordKind::Sample(chain) };
     Some(Record { process, thread, time, what })
 }
 
@@ -148,7 +149,7 @@ mod tests {
     /// A record with the trailer of the test's records: process 7, thread 9.
     const IDS: u64 = 9 << 32 | 7;
 
-    fn of(time: u64, what: What<'_>) -> Record<'_> {
+    fn of(time: u64, what: RecordKind<'_>) -> Record<'_> {
         Record { process: 7, thread: 9, time, what }
     }
 
@@ -162,13 +163,13 @@ mod tests {
         put(&mut bytes, kernel::PERF_RECORD_LOST, 0, &[1, 55, IDS, 104]);
         put(&mut bytes, kernel::PERF_RECORD_EXIT, 0, &[IDS, IDS, 105, IDS, 105]);
         let found: Vec<_> = Records(&bytes).collect();
-        let out = |preempted| What::SwitchOut { preempted };
+        let out = |preempted| RecordKind::SwitchOut { preempted };
         let expected = [
-            of(100, What::SwitchIn),
+            of(100, RecordKind::SwitchIn),
             of(102, out(false)),
             of(103, out(true)),
-            of(104, What::Lost(55)),
-            of(105, What::Exit),
+            of(104, RecordKind::Lost(55)),
+            of(105, RecordKind::Exit),
         ];
         assert_eq!(found, expected);
     }
@@ -181,9 +182,11 @@ mod tests {
         put(&mut bytes, kernel::PERF_RECORD_SAMPLE, 2, &[IDS, 2, 0xabc, 1, 4, user, 70, 81, 0]);
         let mut room = [0; 4];
         let found: Vec<_> = Records(&bytes).collect();
-        let What::Sample(chain) = found[0].what else { panic!("{found:?}") };
+        let RecordKind::Sample(chain) = found[0].what else { panic!("{found:?}") };
         assert_eq!(chain.frames(&mut room), ([50, 60].as_slice(), false));
-        let What::Fault { address: 0xabc, chain } = found[1].what else { panic!("{found:?}") };
+        let RecordKind::Fault { address: 0xabc, chain } = found[1].what else {
+            panic!("{found:?}")
+        };
         assert_eq!(chain.frames(&mut room), ([70, 80].as_slice(), false));
         assert_eq!(chain.frames(&mut room[..1]), ([70].as_slice(), true));
     }

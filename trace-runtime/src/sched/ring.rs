@@ -2,8 +2,8 @@
 //! tail.
 //!
 //! Always true: the mapping is one page of the kernel's words, followed by `bytes` of records, a
-//! power of two; it lives as long as its `Ring`. The kernel writes no byte between tail and head:
-//! it never passes the tail, which only this code moves.
+//! power of two; it lives as long as its `PerfRing`. The kernel writes no byte between tail and
+//! head: it never passes the tail, which only this code moves.
 //!
 //! May contain `unsafe`: shared memory. Elsewhere: what the bytes mean (`record`).
 
@@ -22,7 +22,7 @@ const TRIES: usize = 100;
 
 /// One CPU's ring.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(super) struct PerfRing {
     page: NonNull<u8>,
     page_bytes: usize,
     /// Bytes for records; 0 if only the page is mapped.
@@ -30,7 +30,7 @@ pub(super) struct Ring {
 }
 
 // SAFETY: `Send` wants that nothing belongs to one thread: a mapping is the process's.
-unsafe impl Send for Ring {}
+unsafe impl Send for PerfRing {}
 
 /// How the kernel converts the counter's ticks to nanoseconds: perf_event_open(2), `time_zero`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct Rate {
     pub(super) shift: u16,
 }
 
-impl Ring {
+impl PerfRing {
     /// Maps the ring of the event with this descriptor, with `bytes` of records: a power of two of
     /// pages, or 0.
     pub(super) fn map(descriptor: i32, bytes: usize) -> io::Result<Self> {
@@ -128,7 +128,7 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
+impl Drop for PerfRing {
     fn drop(&mut self) {
         let length = self.page_bytes + self.bytes;
         // SAFETY: it wants a mapping that is not used any more: only `self` uses it, and ends here.

@@ -15,7 +15,7 @@ use crate::base::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::buffer::inbox::Inbox;
 use crate::output::{Output, Snapshot};
 use crate::sys::clock::Instant;
-use crate::thread::Thread;
+use crate::thread::RecordingThread;
 use crate::thread::thread_ref::ThreadRef;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -72,14 +72,14 @@ pub(crate) struct Session {
     collector_id: AtomicU32,
     /// Threads that have attached since the collector last asked: references, as pointers. Without
     /// a lock, as a thread may attach in a signal handler.
-    joined: Inbox<Thread>,
+    joined: Inbox<RecordingThread>,
     /// Number of threads that have attached.
     threads: AtomicU32,
     /// Number of times that threads have waited for memory before the collector began.
     early_waits: AtomicU32,
     /// Other news for the collector. Locked by ordinary code only, never in a signal handler, so
     /// its lists may allocate.
-    news: Mutex<News>,
+    news: Mutex<ThreadNews>,
     /// The trace's number: [`process::number`] while it runs.
     pub(crate) number: u64,
     /// The id of the process that started it; a forked child has another one.
@@ -88,7 +88,7 @@ pub(crate) struct Session {
 
 /// What threads tell the collector in addition to their batches.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct ThreadNews {
     pub(crate) threads: Vec<ThreadRef>,
     pub(crate) switches: Vec<SwitchEvent>,
     /// Threads, the ticks of their renaming, and their new names.
@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// Ends the session: from here on no thread opens a batch. For the `Release` see
-    /// `Thread::retire`, which follows.
+    /// `RecordingThread::retire`, which follows.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
@@ -317,15 +317,15 @@ impl Session {
     }
 
     /// By the collector: the news since the last call, without requests.
-    pub(crate) fn take_news(&self) -> News {
+    pub(crate) fn take_news(&self) -> ThreadNews {
         let threads = self.take_joined();
         let mut news = self.lock();
         let requests = std::mem::take(&mut news.requests);
-        let news = std::mem::replace(&mut *news, News { requests, ..News::default() });
-        News { threads, ..news }
+        let news = std::mem::replace(&mut *news, ThreadNews { requests, ..ThreadNews::default() });
+        ThreadNews { threads, ..news }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, News> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ThreadNews> {
         // A panic while it was held leaves the lists valid.
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,9 +15,9 @@
 //! minus 1. It includes the recorder's own frames, which readers recognise by their names. It has
 //! at most [`FRAMES_MAX`] frames; a deeper one, or one that could not be followed to the thread's
 //! start, is marked as cut. Other files: which memory is read (`own`), the registers that a walk
-//! begins with (`registers`), the pool of walkers (`pool`), which annotations have stacks
-//! (`sampled`), what the trace says about stacks (`facility`), which modules are mapped
-//! (`modules`).
+//! begins with (`registers`), the pool of walkers (`pool`) and the stacks that they walk on
+//! (`walk_stack`), which annotations have stacks (`sampled`), what the trace says about stacks
+//! (`facility`), which modules are mapped (`modules`).
 //!
 //! Except for the preparation, everything here may run in signal handlers: no lock, no allocation,
 //! no system call once the bounds of a thread's stack are known.

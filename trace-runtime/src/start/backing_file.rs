@@ -10,7 +10,7 @@
 
 use crate::base::options::Options;
 #[cfg(all(unix, not(exectrace_loom)))]
-use crate::files::destination::{self, Access};
+use crate::files::destination::{self, FileAccess};
 #[cfg(all(unix, not(exectrace_loom)))]
 use crate::files::open_file::OpenFile;
 use std::fs;
@@ -107,7 +107,7 @@ fn leave(path: &Path) {
 #[cfg(all(unix, not(exectrace_loom)))]
 fn map(path: &Path, options: &Options) -> io::Result<MappedFile> {
     use std::os::unix::fs::FileExt as _;
-    let file = destination::make(path, Access::Mapped)?;
+    let file = destination::make(path, FileAccess::Mapped)?;
     let process = std::process::id().into();
     let header = trace_format::survive::live::LiveHeader { process };
     // Clears what was lost in an earlier file.

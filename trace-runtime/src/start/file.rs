@@ -11,7 +11,7 @@
 use crate::base::error::StartError;
 use crate::base::options::Options;
 use crate::files::claimed::Claimed;
-use crate::files::destination::{self, Access, with_ending};
+use crate::files::destination::{self, FileAccess, with_ending};
 use crate::output::rotation::{Rotation, Series};
 use crate::output::sink::Sink;
 use crate::output::{FileOutput, Output};
@@ -127,10 +127,10 @@ fn start_suppressed(
         };
         let output = match survival {
             Survival::Written => {
-                FileOutput::in_file(renew(take(path, Access::Append)?)?, options.compression)
+                FileOutput::in_file(renew(take(path, FileAccess::Append)?)?, options.compression)
             }
             Survival::All => {
-                let claimed = take(path, Access::Append)?;
+                let claimed = take(path, FileAccess::Append)?;
                 // Made before an older trace is removed.
                 backing_file = Some(make_backing_file(path, options)?);
                 FileOutput::backed_in_file(renew(claimed)?)
@@ -162,7 +162,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, StartError> {
 
 /// The file of this name, for this process alone. Renames a trace that a killed process has left
 /// there. Other content is left to the caller.
-pub(crate) fn take(path: &Path, access: Access) -> Result<Claimed, StartError> {
+pub(crate) fn take(path: &Path, access: FileAccess) -> Result<Claimed, StartError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
         |error| StartError::File(path, error)

@@ -27,7 +27,7 @@ use crate::sys::headroom;
 use crate::sys::signals::Shield;
 use crate::thread::attach;
 use crate::thread::local;
-use crate::thread::worker::Worker;
+use crate::thread::recorder_thread::RecorderThread;
 use std::io;
 use std::ptr;
 use std::sync::mpsc;
@@ -51,7 +51,7 @@ struct Locks {
 #[derive(Debug)]
 struct Collecting {
     session: Arc<Session>,
-    worker: Worker<(Report, Option<io::Error>)>,
+    thread: RecorderThread<(Report, Option<io::Error>)>,
 }
 
 #[derive(Debug, Default)]
@@ -222,7 +222,7 @@ pub(crate) fn leave(
         };
     }
     let is_of_it = |it: &Collecting| Arc::ptr_eq(&it.session, session);
-    let Some(Collecting { worker, .. }) = collecting.take_if(|it| is_of_it(it)) else {
+    let Some(Collecting { thread, .. }) = collecting.take_if(|it| is_of_it(it)) else {
         return Err(StopError::Collector);
     };
     {
@@ -238,7 +238,7 @@ pub(crate) fn leave(
     session.end();
     session.wake_collector();
     if has_begun {
-        let ended = worker.join().map_err(|_| StopError::Collector);
+        let ended = thread.join().map_err(|_| StopError::Collector);
         #[cfg(not(exectrace_loom))]
         crate::thread::limbo::empty();
         ended
@@ -285,9 +285,9 @@ fn begin(options: &Options, output: Output) -> Result<Collecting, StartError> {
     };
     // Not waited for: in a constructor of a library the thread does not run before the constructor
     // returns.
-    let worker = Worker::spawn(c"exectrace", collect).map_err(StartError::Thread)?;
-    session.set_collector_id(worker.system_id());
-    Ok(Collecting { session, worker })
+    let thread = RecorderThread::spawn(c"exectrace", collect).map_err(StartError::Thread)?;
+    session.set_collector_id(thread.system_id());
+    Ok(Collecting { session, thread })
 }
 
 /// Ends the session with its collector, so that no thread waits for a collector that has ended.

@@ -17,9 +17,9 @@ pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
         (options.os || options.sched)
             .then(|| Box::new(crate::source::proc_folder::ProcFolder) as Box<dyn Source>),
         #[cfg(feature = "os")]
-        options.os.then(|| Box::new(crate::os::Watch) as Box<dyn Source>),
+        options.os.then(|| Box::new(crate::os::CallSource) as Box<dyn Source>),
         #[cfg(all(feature = "heap", not(exectrace_loom)))]
-        options.heap.then(|| Box::new(crate::heap::Snapshots::new(options)) as Box<dyn Source>),
+        options.heap.then(|| Box::new(crate::heap::HeapSnapshots::new(options)) as Box<dyn Source>),
         #[cfg(all(feature = "sched", not(exectrace_loom)))]
         options.sched.then(|| Box::new(crate::sched::Sched::new(options)) as Box<dyn Source>),
     ]);

@@ -6,7 +6,7 @@
 use crate::base::environment;
 use crate::base::error::with_cause;
 use crate::files::destination::with_ending;
-use crate::files::destination::{self, Access};
+use crate::files::destination::{self, FileAccess};
 use crate::start::flight::FlightRecorder;
 use crate::sys::signals::Shield;
 use crate::thread::local;
@@ -98,10 +98,11 @@ fn write(
     let part = with_ending(path, &format!(".{}.part", std::process::id()));
     // An earlier process with this number may have left one.
     let _ = fs::remove_file(&part);
-    let written = destination::make(&part, Access::Append).map_err(Into::into).and_then(|file| {
-        recorder.snapshot(file)?;
-        Ok(fs::rename(&part, path)?)
-    });
+    let written =
+        destination::make(&part, FileAccess::Append).map_err(Into::into).and_then(|file| {
+            recorder.snapshot(file)?;
+            Ok(fs::rename(&part, path)?)
+        });
     if written.is_err() {
         let _ = fs::remove_file(&part);
     }

@@ -33,13 +33,13 @@ use std::ptr;
 const FILES_MAX: usize = 256;
 
 /// Where a file is mapped; no file if `bytes` is 0.
-struct File {
+struct MappedRange {
     start: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-static FILES: [File; FILES_MAX] =
-    [const { File { start: AtomicUsize::new(0), bytes: AtomicUsize::new(0) } }; FILES_MAX];
+static FILES: [MappedRange; FILES_MAX] =
+    [const { MappedRange { start: AtomicUsize::new(0), bytes: AtomicUsize::new(0) } }; FILES_MAX];
 
 /// A page was missing since the last [`take_lost`].
 static LOST: AtomicBool = AtomicBool::new(false);
@@ -66,8 +66,9 @@ pub(crate) fn watch(start: *mut u8, bytes: usize) -> io::Result<()> {
 
 fn list(start: *mut u8, bytes: usize) -> io::Result<()> {
     let order = (Ordering::Relaxed, Ordering::Relaxed);
-    let is_taken =
-        |file: &&File| file.start.compare_exchange(0, start as usize, order.0, order.1).is_ok();
+    let is_taken = |file: &&MappedRange| {
+        file.start.compare_exchange(0, start as usize, order.0, order.1).is_ok()
+    };
     let Some(file) = FILES.iter().find(is_taken) else {
         let what = "too many files of earlier traces are still mapped";
         return Err(io::Error::other(what));
@@ -79,7 +80,7 @@ fn list(start: *mut u8, bytes: usize) -> io::Result<()> {
 
 /// Removes a mapping that is about to be unmapped.
 pub(crate) fn forget(start: *mut u8) {
-    let is_it = |file: &&File| file.start.load(Ordering::Relaxed) == start as usize;
+    let is_it = |file: &&MappedRange| file.start.load(Ordering::Relaxed) == start as usize;
     if let Some(file) = FILES.iter().find(is_it) {
         file.bytes.store(0, Ordering::Release);
         file.start.store(0, Ordering::Release);
@@ -101,7 +102,7 @@ pub(crate) fn forked() {
 }
 
 fn take_off() {
-    let is_mapped = |file: &File| file.start.load(Ordering::Relaxed) != 0;
+    let is_mapped = |file: &MappedRange| file.start.load(Ordering::Relaxed) != 0;
     let before = BEFORE.load(Ordering::Relaxed);
     if before.is_null() || FILES.iter().any(is_mapped) {
         return;
@@ -182,7 +183,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
 /// Puts a page of zeros where one is missing. Returns whether the address is in one of the files
 /// and the page is there now.
 fn mend(address: usize) -> bool {
-    let is_in = |file: &File| {
+    let is_in = |file: &MappedRange| {
         let start = file.start.load(Ordering::Acquire);
         let bytes = file.bytes.load(Ordering::Acquire);
         let is_it = address.checked_sub(start).is_some_and(|at| at < bytes);

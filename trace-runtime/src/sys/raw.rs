@@ -7,13 +7,13 @@ use crate::sys::errno;
 use libc::{c_int, c_long};
 
 /// An argument of a system call, in a register.
-pub(crate) trait Word {
+pub(crate) trait Register {
     fn word(self) -> usize;
 }
 
 macro_rules! words {
     ($($type:ty),*) => {
-        $(impl Word for $type {
+        $(impl Register for $type {
             fn word(self) -> usize {
                 self as usize
             }
@@ -24,13 +24,13 @@ macro_rules! words {
 // Signed types are sign-extended, as the kernel expects of C callers.
 words!(i32, u32, i64, u64, isize, usize);
 
-impl<T> Word for *const T {
+impl<T> Register for *const T {
     fn word(self) -> usize {
         self as usize
     }
 }
 
-impl<T> Word for *mut T {
+impl<T> Register for *mut T {
     fn word(self) -> usize {
         self as usize
     }

@@ -35,7 +35,7 @@ const RATE_PART: u64 = 64;
 
 /// What the collector knows about its own sleeps.
 #[derive(Debug)]
-pub(crate) struct Standstill {
+pub(crate) struct StandstillDetector {
     /// How long it had waited for CPUs when last read; `None` if the system does not say.
     ready: Option<Duration>,
     suspended: Suspended,
@@ -45,7 +45,7 @@ pub(crate) struct Standstill {
 
 /// What the system has counted for this thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct ThreadCounts {
     /// How often it gave up its CPU.
     pub(crate) yields: u64,
     /// How often a page had to be read from disk for it.
@@ -60,7 +60,7 @@ pub(crate) struct Suspended {
     pub(crate) max: Nanos,
 }
 
-impl Standstill {
+impl StandstillDetector {
     /// On the collector's thread.
     pub(crate) fn new() -> Self {
         Self { ready: ready(), suspended: clock::suspended(), asked: Ticks(clock::ticks()) }
@@ -119,7 +119,7 @@ impl Standstill {
 
 /// Whether the process was stopped in a sleep that ended `late` after its moment, while it was
 /// `ready` for some of that time.
-fn stood_still(before: Counts, after: Counts, late: Duration, ready: Duration) -> bool {
+fn stood_still(before: ThreadCounts, after: ThreadCounts, late: Duration, ready: Duration) -> bool {
     // More than twice if it was stopped several times. In between it must have been ready, as a
     // thread that runs now would not sleep again.
     let sleeps = after.yields - before.yields;
@@ -150,10 +150,10 @@ mod tests {
     use super::*;
 
     const LATE: Duration = Duration::from_millis(100);
-    const BUSY: Counts = Counts { yields: 7, faults: 1 };
+    const BUSY: ThreadCounts = ThreadCounts { yields: 7, faults: 1 };
 
-    fn after(yields: u64, faults: u64) -> Counts {
-        Counts { yields: BUSY.yields + yields, faults: BUSY.faults + faults }
+    fn after(yields: u64, faults: u64) -> ThreadCounts {
+        ThreadCounts { yields: BUSY.yields + yields, faults: BUSY.faults + faults }
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn who_sleeps_undisturbed_was_not_stopped() {
-        let mut still = Standstill::new();
+        let mut still = StandstillDetector::new();
         let until = Instant::now() + Duration::from_millis(1);
         assert_eq!(still.park_until(until), None);
     }

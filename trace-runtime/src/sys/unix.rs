@@ -5,7 +5,7 @@
 
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicU64};
-use crate::sys::standstill::{Counts, Suspended};
+use crate::sys::standstill::{Suspended, ThreadCounts};
 use std::path::PathBuf;
 use trace_format::time::Nanos;
 
@@ -111,20 +111,20 @@ pub(crate) fn suspended() -> Suspended {
 
 /// What the system has counted for the calling thread.
 #[cfg(target_os = "linux")]
-pub(crate) fn thread_counts() -> Counts {
+pub(crate) fn thread_counts() -> ThreadCounts {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `getrusage` wants a valid pointer to an `rusage`; `usage` is one.
     unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
     // SAFETY: `assume_init` wants a valid `rusage`: it consists of integers, for which zeros are
     // valid, and the kernel writes integers.
     let usage = unsafe { usage.assume_init() };
-    Counts { yields: usage.ru_nvcsw as u64, faults: usage.ru_majflt as u64 }
+    ThreadCounts { yields: usage.ru_nvcsw as u64, faults: usage.ru_majflt as u64 }
 }
 
 /// The system is not asked.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn thread_counts() -> Counts {
-    Counts::default()
+pub(crate) fn thread_counts() -> ThreadCounts {
+    ThreadCounts::default()
 }
 
 /// A clock of the system, in nanoseconds: libc's, which costs no system call, unless it is known to

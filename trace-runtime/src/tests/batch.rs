@@ -109,7 +109,7 @@ fn b5_open_things_are_of_one_moment() {
 fn b5_what_is_open_is_exactly_as_of_the_commit() {
     check(|| {
         let batch = Arc::new(batch());
-        // Begin, committed; end, committed: as `Thread::end_committed` does it.
+        // Begin, committed; end, committed: as `RecordingThread::end_committed` does it.
         let writer = thread::spawn({
             let batch = Arc::clone(&batch);
             move || {

@@ -4,7 +4,7 @@
 //!
 //! Elsewhere: every interleaving of smaller programs (the models beside this file).
 
-use crate::annotate::open_tasks::{self, Opened};
+use crate::annotate::open_tasks::{self, NewTask};
 use crate::base::options::Options;
 use crate::base::primitive::AtomicPtr;
 use crate::buffer::inbox::{Inbox, Items, Linked};
@@ -12,11 +12,11 @@ use crate::buffer::memory::{BATCH_BYTES_MIN, allocate};
 use crate::collect::drain::Drain;
 use crate::session::Session;
 use crate::sys::clock;
-use crate::thread::encoded::Head;
+use crate::thread::encoded::EventHead;
 use crate::thread::limbo;
 use crate::thread::refill::Patience;
-use crate::thread::thread_ref::{Room, ThreadRef};
-use crate::thread::{Identity, Thread};
+use crate::thread::thread_ref::{StateRoom, ThreadRef};
+use crate::thread::{RecordingThread, ThreadIdentity};
 use std::ptr;
 use std::sync::{Arc, Weak};
 use std::thread as std_thread;
@@ -35,18 +35,24 @@ const WAITS: Patience = Patience::Waits;
 fn thread() -> ThreadRef {
     let session = Arc::new(Session::new(&Options::default()));
     let batch = allocate(BATCH_BYTES_MIN).expect("there is no bound here");
-    let room = Room::new().expect("there is memory");
-    room.fill(Thread::new(session, ThreadId(1), batch, clock::ticks(), Identity::default()))
+    let room = StateRoom::new().expect("there is memory");
+    room.fill(RecordingThread::new(
+        session,
+        ThreadId(1),
+        batch,
+        clock::ticks(),
+        ThreadIdentity::default(),
+    ))
 }
 
 /// Pairs of regions, one in the other.
-fn record(thread: &Thread) {
+fn record(thread: &RecordingThread) {
     for _ in 0..REGIONS / 2 {
         // SAFETY: `begin` wants the thread that the state belongs to: each test has one that
         // records.
-        let outer = unsafe { thread.begin(Head::region(1), 1 << 2, 0, WAITS) };
+        let outer = unsafe { thread.begin(EventHead::region(1), 1 << 2, 0, WAITS) };
         // SAFETY: as above.
-        let inner = unsafe { thread.begin(Head::region(1), 1 << 2, 0, WAITS) };
+        let inner = unsafe { thread.begin(EventHead::region(1), 1 << 2, 0, WAITS) };
         // SAFETY: as above.
         unsafe { thread.end(inner, 1 << 2, WAITS) };
         // SAFETY: as above.
@@ -145,22 +151,22 @@ fn the_last_of_two_threads_to_let_go_frees_a_state_and_its_batches() {
 const ITEMS: usize = if cfg!(miri) { 20 } else { 10_000 };
 
 /// In an inbox.
-struct Item {
+struct TestItem {
     number: usize,
     link: AtomicPtr<Self>,
 }
 
-impl Linked for Item {
+impl Linked for TestItem {
     fn link(&self) -> &AtomicPtr<Self> {
         &self.link
     }
 }
 
 /// Pushes one item after the other; how many were accepted.
-fn push(inbox: &Inbox<Item>) -> usize {
+fn push(inbox: &Inbox<TestItem>) -> usize {
     let accepts = |number| {
         let link = AtomicPtr::new(ptr::null_mut());
-        let item = Box::into_raw(Box::new(Item { number, link }));
+        let item = Box::into_raw(Box::new(TestItem { number, link }));
         // SAFETY: `push` wants an item that is ours, in no inbox, and stays.
         let is_accepted = unsafe { inbox.push(item) };
         if !is_accepted {
@@ -172,7 +178,7 @@ fn push(inbox: &Inbox<Item>) -> usize {
     (0..ITEMS).filter(|&number| accepts(number)).count()
 }
 
-fn numbers(items: Items<Item>) -> impl Iterator<Item = usize> {
+fn numbers(items: Items<TestItem>) -> impl Iterator<Item = usize> {
     // SAFETY: `from_raw` wants the pointer of `into_raw`, once: Q1.
     items.map(|item| unsafe { Box::from_raw(item) }.number)
 }
@@ -209,7 +215,7 @@ fn what_is_read_of_an_open_task_is_of_that_task_alone() {
     let open_and_end = |from: u64| {
         for id in from..from + TASKS {
             let name = id.to_le_bytes();
-            let task = Opened { id, parent: id + 1, name: &name, forks: 0 };
+            let task = NewTask { id, parent: id + 1, name: &name, forks: 0 };
             let vacant = open_tasks::take().expect("there is memory");
             let first = vacant.open(&task, None);
             first.set_begin(id + 2);
@@ -217,7 +223,7 @@ fn what_is_read_of_an_open_task_is_of_that_task_alone() {
             assert!(first.set_ended() && !second.set_ended());
         }
     };
-    let check = |seen: &open_tasks::Seen| {
+    let check = |seen: &open_tasks::ListedTask| {
         if seen.id >= FIRST {
             assert_eq!(seen.parent, seen.id + 1);
             assert!([0, seen.id + 2].contains(&seen.begin), "{seen:?}");
@@ -233,6 +239,6 @@ fn what_is_read_of_an_open_task_is_of_that_task_alone() {
             std_thread::yield_now();
         }
     });
-    let is_left = |seen: &open_tasks::Seen| assert!(seen.id < FIRST, "{seen:?} has ended");
+    let is_left = |seen: &open_tasks::ListedTask| assert!(seen.id < FIRST, "{seen:?} has ended");
     open_tasks::for_each(is_left);
 }

@@ -4,7 +4,7 @@
 use super::{Piece, begin, check, drain, end, thread};
 use crate::buffer::slot::SLOTS;
 use crate::collect::drain::Drain;
-use crate::thread::Thread;
+use crate::thread::RecordingThread;
 use loom::thread as loom_thread;
 use trace_format::event::EventKind;
 
@@ -43,7 +43,7 @@ fn d1_d2_pieces_join_without_gap_or_overlap() {
 
 /// Records `act` on a thread of its own, looks once meanwhile, and if what is open could be read,
 /// hands `judge` the events so far and how many things were open behind them.
-fn look(act: fn(&Thread), judge: fn(&[EventKind<'_>], usize)) {
+fn look(act: fn(&RecordingThread), judge: fn(&[EventKind<'_>], usize)) {
     check(move || {
         let thread = thread();
         let mut walk = Drain::new(thread.clone());
@@ -66,7 +66,7 @@ fn begun(events: &[EventKind<'_>]) -> usize {
 
 #[test]
 fn d2_the_state_fits_what_was_handed_out() {
-    let nested = |thread: &Thread| {
+    let nested = |thread: &RecordingThread| {
         let outer = begin(thread);
         end(thread, begin(thread));
         end(thread, outer);
@@ -82,7 +82,7 @@ fn d2_the_state_fits_what_was_handed_out() {
 
 #[test]
 fn d2_the_state_is_true_where_ends_come_in_the_wrong_order() {
-    let crossed = |thread: &Thread| {
+    let crossed = |thread: &RecordingThread| {
         let outer = begin(thread);
         begin(thread);
         end(thread, begin(thread));

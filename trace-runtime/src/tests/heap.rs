@@ -3,13 +3,13 @@
 
 use super::check;
 use crate::base::primitive::{AtomicUsize, Ordering};
-use crate::heap::count::{Counters, Totals};
-use crate::heap::table::Table;
+use crate::heap::count::{HeapCounts, HeapTotals};
+use crate::heap::table::BlockTable;
 use loom::sync::Arc;
 use loom::thread;
 
 /// Two entries of one window, and one count for all: every address meets every other.
-type Small = Table<2, 1>;
+type Small = BlockTable<2, 1>;
 
 #[test]
 fn h1_h2_addresses_that_share_a_window_are_kept_apart() {
@@ -86,8 +86,8 @@ fn h2_of_three_one_finds_no_room_and_leaves_no_trace() {
 #[test]
 fn h3_the_next_owner_of_a_slot_goes_on_from_the_last() {
     check(|| {
-        let counters = Arc::new(Counters::<1>::new());
-        let live = |counters: &Counters<1>| {
+        let counters = Arc::new(HeapCounts::<1>::new());
+        let live = |counters: &HeapCounts<1>| {
             let (index, slot) = counters.claim().expect("two slots for two");
             slot.allocated(8);
             slot.freed(3);
@@ -102,7 +102,7 @@ fn h3_the_next_owner_of_a_slot_goes_on_from_the_last() {
         });
         live(&counters);
         other.join().expect("no panic");
-        let sum = Totals { allocated_bytes: 24, allocations: 3, freed_bytes: 9, frees: 3 };
+        let sum = HeapTotals { allocated_bytes: 24, allocations: 3, freed_bytes: 9, frees: 3 };
         assert_eq!(counters.totals(), sum);
     });
 }
@@ -110,7 +110,7 @@ fn h3_the_next_owner_of_a_slot_goes_on_from_the_last() {
 #[test]
 fn h4_a_thread_that_allocates_after_the_start_takes_part() {
     check(|| {
-        let counters = Arc::new(Counters::<1>::new());
+        let counters = Arc::new(HeapCounts::<1>::new());
         let started = Arc::new(AtomicUsize::new(0));
         let starter = thread::spawn({
             let (counters, started) = (Arc::clone(&counters), Arc::clone(&started));
@@ -137,7 +137,7 @@ fn h4_a_thread_that_allocates_after_the_start_takes_part() {
 #[test]
 fn h4_after_the_stop_nothing_is_a_sample() {
     check(|| {
-        let counters = Arc::new(Counters::<1>::new());
+        let counters = Arc::new(HeapCounts::<1>::new());
         counters.start(100);
         let stopped = Arc::new(AtomicUsize::new(0));
         let stopper = thread::spawn({
@@ -161,10 +161,10 @@ fn h4_after_the_stop_nothing_is_a_sample() {
 #[test]
 fn h4_a_point_of_the_shared_slot_is_one_threads() {
     check(|| {
-        let counters = Arc::new(Counters::<1>::new());
+        let counters = Arc::new(HeapCounts::<1>::new());
         counters.start(100);
         // The first point is at the 15th byte, the next is far away.
-        let sampled = |counters: &Counters<1>| {
+        let sampled = |counters: &HeapCounts<1>| {
             let crossing = counters.shared.allocated_together(10);
             crossing.is_some_and(|crossing| counters.decide(&counters.shared, crossing, |_| 1000))
         };
@@ -183,7 +183,7 @@ fn h4_a_point_of_the_shared_slot_is_one_threads() {
 #[test]
 fn h5_never_more_is_freed_than_allocated() {
     check(|| {
-        let counters = Arc::new(Counters::<1>::new());
+        let counters = Arc::new(HeapCounts::<1>::new());
         let handed = Arc::new(AtomicUsize::new(0));
         let other = thread::spawn({
             let (counters, handed) = (Arc::clone(&counters), Arc::clone(&handed));
@@ -213,7 +213,7 @@ fn h5_never_more_is_freed_than_allocated() {
 #[test]
 fn h6_never_more_lives_in_a_sum_than_lived() {
     check(|| {
-        let counters = Arc::new(Counters::<1>::new());
+        let counters = Arc::new(HeapCounts::<1>::new());
         let other = thread::spawn({
             let counters = Arc::clone(&counters);
             move || {

@@ -7,21 +7,21 @@ use loom::sync::Arc;
 use loom::thread;
 use std::ptr;
 
-struct Item {
+struct TestItem {
     number: u32,
     link: AtomicPtr<Self>,
 }
 
-impl Linked for Item {
+impl Linked for TestItem {
     fn link(&self) -> &AtomicPtr<Self> {
         &self.link
     }
 }
 
 /// Pushes an item; whether it was accepted.
-fn push(inbox: &Inbox<Item>, number: u32) -> bool {
+fn push(inbox: &Inbox<TestItem>, number: u32) -> bool {
     let link = AtomicPtr::new(ptr::null_mut());
-    let item = Box::into_raw(Box::new(Item { number, link }));
+    let item = Box::into_raw(Box::new(TestItem { number, link }));
     // SAFETY: `push` wants an item that is ours, in no inbox, and stays.
     let is_accepted = unsafe { inbox.push(item) };
     if !is_accepted {
@@ -31,7 +31,7 @@ fn push(inbox: &Inbox<Item>, number: u32) -> bool {
     is_accepted
 }
 
-fn numbers(items: crate::buffer::inbox::Items<Item>) -> Vec<u32> {
+fn numbers(items: crate::buffer::inbox::Items<TestItem>) -> Vec<u32> {
     // SAFETY: `from_raw` wants the pointer of `into_raw`, once: Q1.
     items.map(|item| unsafe { Box::from_raw(item) }.number).collect()
 }

@@ -31,10 +31,10 @@ use crate::buffer::memory::{BATCH_BYTES_MIN, allocate};
 use crate::collect::drain::Drain;
 use crate::session::Session;
 use crate::sys::clock;
-use crate::thread::encoded::Head;
+use crate::thread::encoded::EventHead;
 use crate::thread::refill::Patience;
-use crate::thread::thread_ref::{Room, ThreadRef};
-use crate::thread::{Identity, Thread};
+use crate::thread::thread_ref::{StateRoom, ThreadRef};
+use crate::thread::{RecordingThread, ThreadIdentity};
 use std::sync::Arc;
 use trace_format::event::{Event, Events};
 use trace_format::id::ThreadId;
@@ -54,17 +54,23 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 fn thread() -> ThreadRef {
     let session = Arc::new(Session::new(&Options::default()));
     let batch = allocate(BATCH_BYTES_MIN).expect("there is no bound here");
-    let room = Room::new().expect("there is memory");
-    room.fill(Thread::new(session, ThreadId(1), batch, clock::ticks(), Identity::default()))
+    let room = StateRoom::new().expect("there is memory");
+    room.fill(RecordingThread::new(
+        session,
+        ThreadId(1),
+        batch,
+        clock::ticks(),
+        ThreadIdentity::default(),
+    ))
 }
 
 /// Begins a region of call site 1, without a threshold.
-fn begin(thread: &Thread) -> u64 {
+fn begin(thread: &RecordingThread) -> u64 {
     // SAFETY: every model records on one loom thread only.
-    unsafe { thread.begin(Head::region(1), 1 << 2, 0, Patience::Waits) }
+    unsafe { thread.begin(EventHead::region(1), 1 << 2, 0, Patience::Waits) }
 }
 
-fn end(thread: &Thread, begin: u64) {
+fn end(thread: &RecordingThread, begin: u64) {
     // SAFETY: as above.
     unsafe { thread.end(begin, 1 << 2, Patience::Waits) };
 }

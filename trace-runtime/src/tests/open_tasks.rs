@@ -1,17 +1,17 @@
 //! Models of K1 and K2: places of tasks have one owner, and what is read of one is of one task.
 
 use super::check;
-use crate::annotate::open_tasks::{Block, Opened};
+use crate::annotate::open_tasks::{NewTask, TaskBlock};
 use loom::thread;
 
-fn opened(id: u64) -> Opened<'static> {
+fn opened(id: u64) -> NewTask<'static> {
     let name: &[u8] = if id == 1 { b"one" } else { b"two" };
-    Opened { id, parent: id + 10, name, forks: 0 }
+    NewTask { id, parent: id + 10, name, forks: 0 }
 }
 
 /// A block for the time of a model; there are few.
-fn block() -> &'static Block {
-    Box::leak(Box::new(Block::new()))
+fn block() -> &'static TaskBlock {
+    Box::leak(Box::new(TaskBlock::new()))
 }
 
 #[test]

@@ -7,9 +7,9 @@ use loom::sync::Arc;
 use loom::thread;
 
 /// Something that two at once must not touch: loom notices.
-type Thing = UnsafeCell<u32>;
+type TestValue = UnsafeCell<u32>;
 
-fn count_up(pool: &Pool<Thing, 2>, from: usize) -> u32 {
+fn count_up(pool: &Pool<TestValue, 2>, from: usize) -> u32 {
     let Some(thing) = pool.take(from) else { return 0 };
     // SAFETY: `with_mut` lends the only pointer there is for as long as `thing` is taken: W1, and
     // loom fails the model if that is not so.

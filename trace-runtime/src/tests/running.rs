@@ -8,19 +8,19 @@ use loom::thread;
 
 /// Counts its drops; its alignment leaves room for borrowers.
 #[repr(align(16))]
-struct Thing {
+struct TestValue {
     number: u32,
     drops: Arc<AtomicUsize>,
 }
 
-impl Drop for Thing {
+impl Drop for TestValue {
     fn drop(&mut self) {
         self.drops.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-fn value(number: u32, drops: &Arc<AtomicUsize>) -> std::sync::Arc<Thing> {
-    std::sync::Arc::new(Thing { number, drops: Arc::clone(drops) })
+fn value(number: u32, drops: &Arc<AtomicUsize>) -> std::sync::Arc<TestValue> {
+    std::sync::Arc::new(TestValue { number, drops: Arc::clone(drops) })
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn s1_s2_a_borrower_finds_it_alive_and_it_ends_once() {
     check(|| {
         let (running, drops) = (Arc::new(Running::new()), Arc::new(AtomicUsize::new(0)));
         running.set(&value(7, &drops));
-        let borrow = |running: &Running<Thing>, drops: &AtomicUsize, keeps: bool| {
+        let borrow = |running: &Running<TestValue>, drops: &AtomicUsize, keeps: bool| {
             let Some(borrowed) = running.borrow() else { return };
             let kept = keeps.then(|| borrowed.count());
             assert_eq!(borrowed.get().number, 7);

@@ -7,7 +7,7 @@ use trace_format::event::EventKind;
 use trace_format::id::{CallId, Open, OpenCall, ResourceId, StackId};
 
 /// Records `act` on a thread of its own while the collector looks twice; all pieces in the end.
-fn record(act: fn(&crate::thread::Thread)) -> Vec<Piece> {
+fn record(act: fn(&crate::thread::RecordingThread)) -> Vec<Piece> {
     let thread = thread();
     let mut walk = Drain::new(thread.clone());
     let owner = loom_thread::spawn(move || act(&thread));

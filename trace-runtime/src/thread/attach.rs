@@ -25,8 +25,8 @@ use crate::thread::exit;
 use crate::thread::local::{InRecorder, Local, here, release, suppress, system_id};
 use crate::thread::naming;
 use crate::thread::refill::{Patience, WAIT};
-use crate::thread::thread_ref::{Room, ThreadRef};
-use crate::thread::{Identity, Thread};
+use crate::thread::thread_ref::{StateRoom, ThreadRef};
+use crate::thread::{RecordingThread, ThreadIdentity};
 use std::ptr;
 use trace_format::id::ThreadId;
 
@@ -54,7 +54,7 @@ pub(crate) struct ThreadSpawn {
 /// session, or if recording is suppressed on this thread. The caller has set the mark.
 #[cold]
 #[inline(never)]
-pub(super) fn attach(arrival: Arrival, patience: Patience) -> *mut Thread {
+pub(super) fn attach(arrival: Arrival, patience: Patience) -> *mut RecordingThread {
     here(|local| {
         if local.is_suppressed() {
             local.suppressed.fetch_add(1, Ordering::Relaxed);
@@ -77,7 +77,7 @@ pub(super) fn attach(arrival: Arrival, patience: Patience) -> *mut Thread {
                 }
                 if may_allocate && is_claimed {
                     // The state was made before the thread's name could be read.
-                    naming::tell(&thread, naming::Ask::Given);
+                    naming::update(&thread, naming::NameSource::Given);
                 }
                 let is_watched = exit::watch(may_allocate);
                 thread.unfinished.store(!may_allocate || !is_watched, Ordering::Relaxed);
@@ -95,7 +95,7 @@ pub(super) fn attach(arrival: Arrival, patience: Patience) -> *mut Thread {
 /// If the thread was attached in a signal handler, does what was left out there, unless this is a
 /// handler, too. The caller has suppressed recording.
 #[inline(always)]
-pub(crate) fn finish(thread: &Thread) {
+pub(crate) fn finish(thread: &RecordingThread) {
     if thread.unfinished.load(Ordering::Relaxed) {
         finish_now(thread);
     }
@@ -103,14 +103,14 @@ pub(crate) fn finish(thread: &Thread) {
 
 #[cold]
 #[inline(never)]
-fn finish_now(thread: &Thread) {
+fn finish_now(thread: &RecordingThread) {
     if handler::may_be_in_one() {
         return;
     }
     thread.unfinished.store(false, Ordering::Relaxed);
     crate::stack::prepare_thread();
     exit::watch(true);
-    naming::tell(thread, naming::Ask::Rust);
+    naming::update(thread, naming::NameSource::Rust);
 }
 
 /// Has [`detach`] run when the calling thread ends. Not in signal handlers.
@@ -152,7 +152,7 @@ pub(crate) fn arrive(arrival: Arrival) {
 fn join(spawn: Option<ThreadSpawn>, patience: Patience, may_allocate: bool) -> Option<ThreadRef> {
     let session = process::running()?;
     let joined = first_batch(session.get(), patience).and_then(|batch| {
-        let Some(room) = Room::new() else {
+        let Some(room) = StateRoom::new() else {
             // SAFETY: `free` wants an owned batch from `allocate`: it is new.
             unsafe { memory::free(batch) };
             return None;
@@ -162,10 +162,12 @@ fn join(spawn: Option<ThreadSpawn>, patience: Patience, may_allocate: bool) -> O
         }
         // If the thread was just made, Rust's own state of it does not exist yet, and reading its
         // name would make one.
-        let name = spawn.map_or_else(|| naming::own(may_allocate), |_| naming::Name::default());
-        let identity = Identity { os_id: system_id(), name, spawn: spawn.unwrap_or_default() };
+        let name = spawn
+            .map_or_else(|| naming::for_new_state(may_allocate), |_| naming::ThreadName::default());
+        let identity =
+            ThreadIdentity { os_id: system_id(), name, spawn: spawn.unwrap_or_default() };
         let (id, now) = (session.get().next_thread(), crate::sys::clock::ticks());
-        let thread = room.fill(Thread::new(session.count(), id, batch, now, identity));
+        let thread = room.fill(RecordingThread::new(session.count(), id, batch, now, identity));
         session.get().join(&thread).then_some(thread)
     });
     if let Some(count) = session.give_back() {
@@ -215,7 +217,7 @@ pub(super) fn reattach(patience: Patience) -> bool {
 /// mark.
 fn release_if_ended(local: &Local) -> bool {
     let thread = local.thread.load(Ordering::Relaxed);
-    // SAFETY: a shared reference wants a live `Thread`: L1.
+    // SAFETY: a shared reference wants a live `RecordingThread`: L1.
     let is_stale = !thread.is_null() && unsafe { &*thread }.session.is_ended();
     if is_stale {
         release(local);

@@ -28,9 +28,9 @@ thread_local! {
 }
 
 /// Bytes that are put together. Bytes without room are left out: before appending what may be long,
-/// ask [`Body::has_room`].
+/// ask [`EventBody::has_room`].
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(crate) struct EventBody {
     len: usize,
     /// Null while they are on the stack.
     spill: *mut u8,
@@ -39,11 +39,11 @@ pub(crate) struct Body {
 
 // SAFETY: `Send` and `Sync` want that it may be used and dropped on another thread: its pages are
 // its own.
-unsafe impl Send for Body {}
+unsafe impl Send for EventBody {}
 // SAFETY: as above.
-unsafe impl Sync for Body {}
+unsafe impl Sync for EventBody {}
 
-impl Body {
+impl EventBody {
     #[inline(always)]
     pub(crate) const fn new() -> Self {
         let inline = [const { MaybeUninit::uninit() }; INLINE_BYTES];
@@ -161,7 +161,7 @@ impl Body {
     }
 }
 
-impl Deref for Body {
+impl Deref for EventBody {
     type Target = [u8];
 
     #[inline(always)]
@@ -173,7 +173,7 @@ impl Deref for Body {
     }
 }
 
-impl DerefMut for Body {
+impl DerefMut for EventBody {
     fn deref_mut(&mut self) -> &mut [u8] {
         let (start, len) = (self.start(), self.len);
         // SAFETY: `from_raw_parts_mut` wants the same, borrowed uniquely.
@@ -181,7 +181,7 @@ impl DerefMut for Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for EventBody {
     #[inline(always)]
     fn drop(&mut self) {
         if !self.spill.is_null() {
@@ -240,7 +240,7 @@ mod tests {
         attach::watch_exit();
         for count in [0, 1, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, SPILL_BYTES] {
             let bytes: Vec<u8> = (0..count).map(|at| at as u8).collect();
-            let (mut one_by_one, mut at_once) = (Body::new(), Body::new());
+            let (mut one_by_one, mut at_once) = (EventBody::new(), EventBody::new());
             // Of many the last, so that this takes no minute under Miri.
             let (first, last) = bytes.split_at(count.saturating_sub(2 * INLINE_BYTES));
             one_by_one.extend_from_slice(first);
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_inserted_moves_the_rest() {
         attach::watch_exit();
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         body.extend_from_slice(&[1; 127]);
         body.push(2);
         body.insert_from_slice(1, &[3, 4]);

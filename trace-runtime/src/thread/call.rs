@@ -12,16 +12,16 @@
 use crate::buffer::slot::SLOTS;
 use crate::stack;
 use crate::sys::clock;
-use crate::thread::Thread;
-use crate::thread::encoded::Head;
-use crate::thread::own::Own;
+use crate::thread::RecordingThread;
+use crate::thread::encoded::EventHead;
+use crate::thread::own::OwnState;
 use crate::thread::refill::Patience;
-use crate::thread::value::{Body, put_number};
+use crate::thread::value::{EventBody, put_number};
 use trace_format::event::opcode;
 use trace_format::id::{Open, OpenCall};
 use trace_format::varint::zigzag;
 
-impl Thread {
+impl RecordingThread {
     /// Records the begin of a call. Returns its time, or 0 if it is not recorded.
     ///
     /// # Safety
@@ -47,7 +47,7 @@ impl Thread {
         let now = clock::ticks().max(own.last);
         let at = own.depth.wrapping_sub(1);
         if own.depth > SLOTS {
-            let mut body = Body::new();
+            let mut body = EventBody::new();
             put_number(&mut body, zigzag(result));
             return self.end_deep(own, now, opcode::END_CALL, &body, Patience::Never);
         }
@@ -56,7 +56,7 @@ impl Thread {
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            let put = |own: &mut Own, now| own.put_end_call(now, result);
+            let put = |own: &mut OwnState, now| own.put_end_call(now, result);
             return self.end_committed(own, (begin, what), now, Patience::Never, put);
         }
         own.depth = at;
@@ -79,7 +79,7 @@ impl Thread {
         self.push_call(own, call, self.begin);
     }
 
-    /// Ends the call that [`Thread::begin_call_before`] has opened, if there is one.
+    /// Ends the call that [`RecordingThread::begin_call_before`] has opened, if there is one.
     ///
     /// # Safety
     /// No other code has this state, and nothing was recorded in it since.
@@ -94,10 +94,10 @@ impl Thread {
         }
     }
 
-    fn push_call(&self, own: &mut Own, call: OpenCall, now: u64) {
+    fn push_call(&self, own: &mut OwnState, call: OpenCall, now: u64) {
         // Before other threads can see that it is open.
         stack::note_used(call.stack.0);
-        let head = Head { code: opcode::CALL | opcode::OPEN, id: u64::from(call.call.0) };
+        let head = EventHead { code: opcode::CALL | opcode::OPEN, id: u64::from(call.call.0) };
         own.push(head, Open::Call(call).to_word(), 0, now);
         own.put_varint(u64::from(call.resource.0));
         own.put_varint(u64::from(call.stack.0));
@@ -108,7 +108,7 @@ impl Thread {
     }
 }
 
-impl Own {
+impl OwnState {
     fn put_end_call(&mut self, now: u64, result: i64) {
         self.put(opcode::END_CALL);
         self.put_varint(now - self.last);

@@ -7,14 +7,14 @@ use trace_format::event::opcode;
 
 /// The head of a begin: its opcode, and the id if the opcode does not contain it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head {
+pub(crate) struct EventHead {
     /// With the open bit.
     pub(crate) code: u8,
     /// 0 for none.
     pub(crate) id: u64,
 }
 
-impl Head {
+impl EventHead {
     /// The shortest head of a region without values.
     #[inline(always)]
     pub(crate) const fn region(site: u32) -> Self {
@@ -27,7 +27,7 @@ impl Head {
     }
 }
 
-impl Head {
+impl EventHead {
     /// The head of a region with values.
     #[inline(always)]
     pub(crate) const fn region_args(site: u32) -> Self {
@@ -37,7 +37,7 @@ impl Head {
 
 /// A list of values for a batch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Encoded<'a> {
+pub(crate) enum ValueList<'a> {
     /// At most [`NUMBERS_MAX`] values, for all of which [`Value::is_number`] holds. They are
     /// encoded directly into the batch.
     Numbers(&'a [Value<'a>]),
@@ -55,7 +55,7 @@ pub(crate) const NUMBERS_MAX: usize = 8;
 /// Bytes of the longest number: its tag and ten bytes.
 const NUMBER_BYTES_MAX: usize = 11;
 
-impl Encoded<'_> {
+impl ValueList<'_> {
     #[inline(always)]
     pub(crate) fn bytes_max(self) -> usize {
         match self {

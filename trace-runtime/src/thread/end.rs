@@ -6,22 +6,22 @@
 use crate::base::primitive::Ordering;
 use crate::buffer::slot::SLOTS;
 use crate::thread::RESERVE;
-use crate::thread::Thread;
-use crate::thread::own::Own;
+use crate::thread::RecordingThread;
+use crate::thread::own::OwnState;
 use crate::thread::refill::Patience;
-use crate::thread::value::{Body, put_number};
+use crate::thread::value::{EventBody, put_number};
 use trace_format::event::opcode;
 
-impl Thread {
+impl RecordingThread {
     /// Ends the innermost thing, whose begin is committed.
     #[inline(never)]
     pub(crate) fn end_committed(
         &self,
-        own: &mut Own,
+        own: &mut OwnState,
         (begin, what): (u64, u64),
         now: u64,
         patience: Patience,
-        put: impl FnOnce(&mut Own, u64),
+        put: impl FnOnce(&mut OwnState, u64),
     ) {
         let at = own.depth - 1;
         let is_full = own.pos >= self.limit.load(Ordering::Relaxed);
@@ -51,7 +51,7 @@ impl Thread {
     #[cold]
     pub(crate) fn end_deep(
         &self,
-        own: &mut Own,
+        own: &mut OwnState,
         now: u64,
         code: u8,
         body: &[u8],
@@ -70,7 +70,7 @@ impl Thread {
     #[cold]
     pub(crate) fn end_elsewhere(
         &self,
-        own: &mut Own,
+        own: &mut OwnState,
         begin: u64,
         what: u64,
         now: u64,
@@ -84,7 +84,7 @@ impl Thread {
             return;
         }
         // Without allocating: a traced allocator would call this again (T1).
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_number(&mut body, what);
         put_number(&mut body, now - begin);
         // Before anything else: this may find that the batch is lost, and forget what is open.

@@ -11,7 +11,7 @@ use crate::base::primitive::{AtomicPtr, Ordering};
 use crate::buffer::arena::Arena;
 use crate::buffer::inbox::Inbox;
 use crate::session::Session;
-use crate::thread::Thread;
+use crate::thread::RecordingThread;
 use crate::thread::thread_ref;
 use std::ptr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Maximum number of sessions here. Each has ended while a thread failed to attach to it.
 const SESSIONS_MAX: usize = 64;
 
-static THREADS: Inbox<Thread> = Inbox::new();
+static THREADS: Inbox<RecordingThread> = Inbox::new();
 static ARENAS: Inbox<Arena> = Inbox::new();
 static SESSIONS: [AtomicPtr<Session>; SESSIONS_MAX] =
     [const { AtomicPtr::new(ptr::null_mut()) }; SESSIONS_MAX];
@@ -28,7 +28,7 @@ static SESSIONS: [AtomicPtr<Session>; SESSIONS_MAX] =
 ///
 /// # Safety
 /// The caller owns it, and it came from `thread_ref`.
-pub(crate) unsafe fn put_thread(thread: *mut Thread) {
+pub(crate) unsafe fn put_thread(thread: *mut RecordingThread) {
     // SAFETY: `push` wants an owned item that is in no inbox and lives on: the caller's promise; a
     // session's inbox would hold a reference.
     unsafe { THREADS.push(thread) };

@@ -19,7 +19,7 @@
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU64, compiler_fence};
 use crate::session::process;
-use crate::thread::Thread;
+use crate::thread::RecordingThread;
 use crate::thread::attach::{Arrival, attach, reattach};
 use crate::thread::refill::Patience;
 use crate::thread::thread_ref::ThreadRef;
@@ -29,7 +29,7 @@ use std::ptr;
 /// One thread's pointer and marks. They are atomics because signal handlers on the same thread read
 /// them; no other thread does.
 pub(super) struct Local {
-    pub(super) thread: AtomicPtr<Thread>,
+    pub(super) thread: AtomicPtr<RecordingThread>,
     in_recorder: AtomicBool,
     /// 0, or one more than the number of events lost while recording was suppressed.
     pub(super) suppressed: AtomicU64,
@@ -60,7 +60,7 @@ pub(super) fn here<T>(act: impl FnOnce(&Local) -> T) -> T {
 ///
 /// - `patience`: that of the event for which the thread would be attached.
 #[inline(always)]
-pub(crate) fn with(patience: Patience, act: impl Fn(&Thread) -> u64) -> u64 {
+pub(crate) fn with(patience: Patience, act: impl Fn(&RecordingThread) -> u64) -> u64 {
     // A loop, and not a second call: `act` is called in one place, so it is inlined there.
     loop {
         let result = here(|local| {
@@ -77,8 +77,8 @@ pub(crate) fn with(patience: Patience, act: impl Fn(&Thread) -> u64) -> u64 {
                     return 0;
                 }
             }
-            // SAFETY: a shared reference wants a live `Thread`: L1, and the state stays until the
-            // mark is cleared (L3).
+            // SAFETY: a shared reference wants a live `RecordingThread`: L1, and the state stays
+            // until the mark is cleared (L3).
             let result = act(unsafe { &*thread });
             mark.done();
             result
@@ -92,7 +92,7 @@ pub(crate) fn with(patience: Patience, act: impl Fn(&Thread) -> u64) -> u64 {
 /// As [`with`], for events that make sense only if something was recorded before. Returns whether
 /// `act` was called.
 #[inline(always)]
-pub(crate) fn with_attached(act: impl FnOnce(&Thread)) -> bool {
+pub(crate) fn with_attached(act: impl FnOnce(&RecordingThread)) -> bool {
     here(|local| {
         if local.is_in_recorder() {
             // What began before the mark was set does not end while it is: ends nest.
@@ -136,7 +136,7 @@ impl Drop for InRecorder<'_> {
         self.0.lose();
         let thread = self.0.thread.load(Ordering::Relaxed);
         if !thread.is_null() {
-            // SAFETY: a shared reference wants a live `Thread`: L1.
+            // SAFETY: a shared reference wants a live `RecordingThread`: L1.
             let thread = unsafe { &*thread };
             // SAFETY: on the owning thread; the code that had the last result of `own` was unwound.
             let pending = unsafe { thread.own() }.pending;
@@ -183,7 +183,7 @@ impl Local {
         } else if thread.is_null() {
             process::lose_unattached(1);
         } else {
-            // SAFETY: a shared reference wants a live `Thread`: L1.
+            // SAFETY: a shared reference wants a live `RecordingThread`: L1.
             unsafe { &*thread }.interrupted.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -199,7 +199,7 @@ pub(crate) fn is_suppressed() -> bool {
 #[derive(Debug)]
 pub(crate) struct Suppressed {
     outermost: bool,
-    hidden: *mut Thread,
+    hidden: *mut RecordingThread,
 }
 
 /// Suppresses recording on the calling thread, for the recorder's own work: it allocates, which may
@@ -283,9 +283,9 @@ mod tests {
         assert_ne!(record::append(opcode::READY, &[1, 1]), 0, "the first event");
         let before = own_number();
         // A region that is open, of which nothing is written yet.
-        let head = crate::thread::encoded::Head::region(1);
+        let head = crate::thread::encoded::EventHead::region(1);
         let begin = record::begin(head, 1 << 2, 0, Patience::Waits);
-        let panics = |_: &Thread| -> u64 { panic!("in the recorder") };
+        let panics = |_: &RecordingThread| -> u64 { panic!("in the recorder") };
         let act = AssertUnwindSafe(|| with(Patience::Never, panics));
         assert!(catch_unwind(act).is_err(), "the panic goes on");
         assert_ne!(record::append(opcode::READY, &[2, 1]), 0, "the next event is recorded");

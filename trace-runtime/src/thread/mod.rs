@@ -8,7 +8,7 @@
 //!   works for.
 //! - `thread_ref` counts references to a state, `limbo` keeps what can't be freed yet, `exit`
 //!   notices the end of a thread, `naming` finds its name.
-//! - `worker` makes the recorder's own threads, and `own_threads` lists them.
+//! - `recorder_thread` makes the recorder's own threads, and `own_threads` lists them.
 //!
 //! Elsewhere: batches (`buffer`), the collector (`collect`), what macros call (`annotate`).
 
@@ -28,11 +28,11 @@ pub(crate) mod own;
 pub(crate) mod own_threads;
 pub(crate) mod poll;
 pub(crate) mod record;
+pub(crate) mod recorder_thread;
 pub(crate) mod refill;
 pub(crate) mod state;
 pub(crate) mod thread_ref;
 pub(crate) mod value;
-pub(crate) mod worker;
 pub(crate) mod working;
 
-pub(crate) use state::{Identity, RESERVE, Thread};
+pub(crate) use state::{RESERVE, RecordingThread, ThreadIdentity};

@@ -10,7 +10,7 @@
 //! May contain `unsafe`: it asks the kernel.
 
 use crate::sys::clock;
-use crate::thread::Thread;
+use crate::thread::RecordingThread;
 use crate::thread::attach;
 use crate::thread::local;
 use std::cell::Cell;
@@ -29,12 +29,12 @@ pub(crate) const NAME_BYTES_MAX: usize = 256;
 
 /// A name, cut at [`NAME_BYTES_MAX`] bytes; without memory of its own.
 #[derive(Clone, Copy)]
-pub(crate) struct Name {
+pub(crate) struct ThreadName {
     len: u16,
     bytes: [u8; NAME_BYTES_MAX],
 }
 
-impl Name {
+impl ThreadName {
     /// The name, cut if it is longer.
     pub(crate) fn new(name: &[u8]) -> Self {
         let cut = Text::cut(name, NAME_BYTES_MAX).bytes;
@@ -48,13 +48,13 @@ impl Name {
     }
 }
 
-impl Default for Name {
+impl Default for ThreadName {
     fn default() -> Self {
         Self { len: 0, bytes: [0; NAME_BYTES_MAX] }
     }
 }
 
-impl fmt::Debug for Name {
+impl fmt::Debug for ThreadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         String::from_utf8_lossy(self.as_bytes()).fmt(f)
     }
@@ -75,9 +75,9 @@ pub fn name_thread(name: &str) {
 }
 
 /// The name that the calling thread was given.
-pub(crate) fn given() -> Option<Name> {
+pub(crate) fn given() -> Option<ThreadName> {
     let given = GIVEN.take();
-    let name = given.as_deref().map(|name| Name::new(name.as_bytes()));
+    let name = given.as_deref().map(|name| ThreadName::new(name.as_bytes()));
     GIVEN.set(given);
     name
 }
@@ -89,15 +89,15 @@ pub(crate) fn forget() {
 
 /// The calling thread's name, for a state that is about to be made. In a signal handler the
 /// kernel's is taken instead of Rust's, as reading Rust's may allocate.
-pub(crate) fn own(may_allocate: bool) -> Name {
-    let rusts = || own_name().map(|name| Name::new(name.as_bytes()));
-    let of_system = || if may_allocate { rusts() } else { kernels() };
+pub(crate) fn for_new_state(may_allocate: bool) -> ThreadName {
+    let rusts = || rust_name().map(|name| ThreadName::new(name.as_bytes()));
+    let of_system = || if may_allocate { rusts() } else { kernel_name() };
     given().or_else(of_system).unwrap_or_default()
 }
 
 /// Where the name of an attached thread comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum NameSource {
     /// Only a name that it was given.
     Given,
     /// Rust, if it was given no name.
@@ -106,9 +106,9 @@ pub(crate) enum Ask {
 
 /// Tells the collector the calling thread's name, if its state has another one. Not in signal
 /// handlers.
-pub(crate) fn tell(thread: &Thread, ask: Ask) {
-    let rusts = || own_name().map(|name| Name::new(name.as_bytes()));
-    let name = given().or_else(|| if ask == Ask::Rust { rusts() } else { None });
+pub(crate) fn update(thread: &RecordingThread, source: NameSource) {
+    let rusts = || rust_name().map(|name| ThreadName::new(name.as_bytes()));
+    let name = given().or_else(|| if source == NameSource::Rust { rusts() } else { None });
     if let Some(name) = name.filter(|name| name.as_bytes() != thread.identity.name.as_bytes()) {
         let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
         thread.session.note_name(thread.id, clock::ticks(), name);
@@ -116,7 +116,7 @@ pub(crate) fn tell(thread: &Thread, ask: Ask) {
 }
 
 /// The calling thread's name in Rust. May allocate.
-pub(crate) fn own_name() -> Option<String> {
+pub(crate) fn rust_name() -> Option<String> {
     if is_nameless() { None } else { std::thread::current().name().map(str::to_owned) }
 }
 
@@ -131,20 +131,20 @@ fn is_nameless() -> bool {
 /// The calling thread's name in the kernel: the first 15 bytes of Rust's name, or, if it was given
 /// none, the name of the thread that made it.
 #[cfg(target_os = "linux")]
-fn kernels() -> Option<Name> {
+fn kernel_name() -> Option<ThreadName> {
     if local::system_id() == u64::from(std::process::id()) {
         // Rust's name of the main thread; the kernel has the program's name for it.
-        return Some(Name::new(b"main"));
+        return Some(ThreadName::new(b"main"));
     }
     let mut name = [0_u8; 16];
     // SAFETY: the option wants a place for 16 bytes.
     let failed = unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-    (failed == 0).then(|| Name::new(name))
+    (failed == 0).then(|| ThreadName::new(name))
 }
 
 /// The kernel is not asked.
 #[cfg(not(target_os = "linux"))]
-fn kernels() -> Option<Name> {
+fn kernel_name() -> Option<ThreadName> {
     None
 }

@@ -9,8 +9,8 @@ use crate::buffer::batch::{Batch, Storage};
 use crate::buffer::front::{Commit, Front, Owner};
 use crate::buffer::losses::Losses;
 use crate::buffer::slot::SLOTS;
-use crate::thread::encoded::Head;
-use crate::thread::refill::Loss;
+use crate::thread::encoded::EventHead;
+use crate::thread::refill::PendingLoss;
 use crate::thread::value::Value;
 use trace_format::event::opcode;
 use trace_format::value::tag;
@@ -18,10 +18,10 @@ use trace_format::varint::zigzag;
 
 /// What the owner knows about one open thing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Frame {
+pub(crate) struct OpenFrame {
     /// Where its begin is encoded; less than `committed` once it is committed.
     pub(crate) at: usize,
-    /// `Own::last` before its begin, to take it back.
+    /// `OwnState::last` before its begin, to take it back.
     pub(crate) last_before: u64,
     /// A shorter region is not recorded.
     pub(crate) min_ticks: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Frame {
 /// those of every event, and the outermost frames, fit into two cache lines.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Own {
+pub(crate) struct OwnState {
     storage: Storage,
     pub(crate) pos: usize,
     pub(crate) committed: usize,
@@ -45,16 +45,16 @@ pub(crate) struct Own {
     pub(crate) pending: u16,
     /// Whether the batch's clock has run out: no event may follow in it.
     pub(crate) exhausted: bool,
-    pub(crate) frames: [Frame; SLOTS],
+    pub(crate) frames: [OpenFrame; SLOTS],
     pub(crate) batch: *mut Batch,
     owner: Owner,
     pub(crate) sequence: u32,
-    pub(crate) loss: Loss,
+    pub(crate) loss: PendingLoss,
     /// The losses that `Dropped` events have reported.
     pub(crate) reported: Losses,
 }
 
-impl Own {
+impl OwnState {
     /// A state with this batch, which the caller owns, open.
     pub(crate) fn new(owner: Owner, batch: *mut Batch, now: u64) -> Self {
         // SAFETY: a shared reference wants a live batch: it is owned.
@@ -69,11 +69,11 @@ impl Own {
             events: 0,
             pending: 0,
             exhausted: false,
-            frames: [Frame::default(); SLOTS],
+            frames: [OpenFrame::default(); SLOTS],
             batch,
             owner,
             sequence: 0,
-            loss: Loss::default(),
+            loss: PendingLoss::default(),
             reported: Losses::default(),
         };
         own.start_batch(batch, now, 0);
@@ -83,8 +83,8 @@ impl Own {
     #[inline(always)]
     pub(crate) fn batch<'a>(&self) -> &'a Batch {
         // SAFETY: a shared reference wants a live batch: T2, and the chain is freed only by the
-        // collector, up to our batch, or when the `Thread` is dropped. `Batch` is made for shared
-        // use.
+        // collector, up to our batch, or when the `RecordingThread` is dropped. `Batch` is made for
+        // shared use.
         unsafe { &*self.batch }
     }
 
@@ -98,7 +98,7 @@ impl Own {
     /// Opens something: takes a frame and a slot, and encodes its begin, which is not committed.
     /// There is room (T3).
     #[inline(always)]
-    pub(crate) fn push(&mut self, head: Head, what: u64, min_ticks: u64, now: u64) {
+    pub(crate) fn push(&mut self, head: EventHead, what: u64, min_ticks: u64, now: u64) {
         let at = self.pos;
         self.put(head.code);
         self.put_varint(now - self.last);
@@ -106,7 +106,7 @@ impl Own {
             self.put_varint(head.id);
         }
         if self.depth < SLOTS {
-            self.frames[self.depth] = Frame { at, last_before: self.last, min_ticks };
+            self.frames[self.depth] = OpenFrame { at, last_before: self.last, min_ticks };
             self.front().slot(self.depth).open(what, now);
         }
         self.depth += 1;
@@ -119,7 +119,7 @@ impl Own {
     pub(crate) fn complete(&mut self, at: usize, duration: u64) {
         // SAFETY: `get` wants our open batch and an uncommitted byte that was written: T2, T4.
         let code = unsafe { self.storage.get(at) };
-        self.put_back(at, code & !opcode::OPEN);
+        self.replace(at, code & !opcode::OPEN);
         self.put_varint(duration);
     }
 
@@ -153,7 +153,7 @@ impl Own {
 
     /// Replaces a byte that was written and not committed (T4).
     #[inline(always)]
-    pub(crate) fn put_back(&mut self, at: usize, byte: u8) {
+    pub(crate) fn replace(&mut self, at: usize, byte: u8) {
         self.batch().will_write(at, at + 1);
         debug_assert!(self.committed <= at && at < self.pos, "written, and not committed");
         // SAFETY: `put` wants our open batch and an uncommitted place with room: T2, T4.
@@ -189,7 +189,7 @@ impl Own {
             }
         }
         let bytes = self.pos - length_at - 1;
-        self.put_back(length_at, bytes as u8);
+        self.replace(length_at, bytes as u8);
     }
 
     /// Appends a list with only the stack; there is room for the longest (T3).
@@ -199,7 +199,7 @@ impl Own {
         self.put(tag::STACK);
         self.put_varint(stack.into());
         let bytes = self.pos - length_at - 1;
-        self.put_back(length_at, bytes as u8);
+        self.replace(length_at, bytes as u8);
     }
 
     /// Appends an unsigned LEB128 number; there is room for ten bytes (T3).

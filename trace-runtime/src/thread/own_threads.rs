@@ -4,7 +4,7 @@
 //! A thread is listed before it does its work, and stays listed after its end, as the kernel's
 //! records of it are read later. It stays until its place is needed, [`PLACES`] such threads later.
 //!
-//! Elsewhere: how they are made (`worker`).
+//! Elsewhere: how they are made (`recorder_thread`).
 
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicU64, AtomicUsize};

@@ -8,13 +8,13 @@
 use crate::buffer::slot::SLOTS;
 use crate::stack;
 use crate::sys::clock;
-use crate::thread::Thread;
-use crate::thread::own::Own;
+use crate::thread::RecordingThread;
+use crate::thread::own::OwnState;
 use crate::thread::refill::Patience;
-use crate::thread::value::{Body, put_number};
+use crate::thread::value::{EventBody, put_number};
 use trace_format::event::opcode;
 
-impl Thread {
+impl RecordingThread {
     /// Records the end of the poll that began at `begin`; its future waits on this stack, which is
     /// not 0.
     ///
@@ -27,7 +27,7 @@ impl Thread {
         let now = clock::ticks().max(own.last);
         let at = own.depth.wrapping_sub(1);
         if own.depth > SLOTS {
-            let mut body = Body::new();
+            let mut body = EventBody::new();
             put_number(&mut body, waits_at.into());
             return self.end_deep(own, now, opcode::END_POLL, &body, Patience::Never);
         }
@@ -36,12 +36,12 @@ impl Thread {
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            let put = |own: &mut Own, now| own.put_end_poll(now, waits_at);
+            let put = |own: &mut OwnState, now| own.put_end_poll(now, waits_at);
             return self.end_committed(own, (begin, what), now, Patience::Never, put);
         }
         own.depth = at;
         own.front().slot(at).close();
-        own.put_back(frame.at, opcode::POLL_WAITS | opcode::OPEN);
+        own.replace(frame.at, opcode::POLL_WAITS | opcode::OPEN);
         own.put_varint(waits_at.into());
         own.complete(frame.at, now - begin);
         own.last = now;
@@ -49,7 +49,7 @@ impl Thread {
     }
 }
 
-impl Own {
+impl OwnState {
     fn put_end_poll(&mut self, now: u64, waits_at: u32) {
         self.put(opcode::END_POLL);
         self.put_varint(now - self.last);

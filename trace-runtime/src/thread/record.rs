@@ -5,8 +5,8 @@
 //! May contain `unsafe`: it promises to be on the owning thread.
 
 use crate::stack;
-use crate::thread::Thread;
-use crate::thread::encoded::{Encoded, Head};
+use crate::thread::RecordingThread;
+use crate::thread::encoded::{EventHead, ValueList};
 use crate::thread::local;
 use crate::thread::refill::Patience;
 #[cfg(os_hooks)]
@@ -14,16 +14,22 @@ use trace_format::id::{Open, OpenCall};
 
 /// Records a begin. Returns its time, or 0 if it is not recorded.
 #[inline(always)]
-pub(crate) fn begin(head: Head, what: u64, min_ticks: u64, patience: Patience) -> u64 {
+pub(crate) fn begin(head: EventHead, what: u64, min_ticks: u64, patience: Patience) -> u64 {
     // SAFETY: `local::with` passes the state of the calling thread.
     local::with(patience, |thread| unsafe { thread.begin(head, what, min_ticks, patience) })
 }
 
 /// As [`begin`], with values behind the head.
 #[inline(always)]
-pub(crate) fn begin_values(head: Head, what: u64, min_ticks: u64, values: Encoded<'_>) -> u64 {
+pub(crate) fn begin_values(
+    head: EventHead,
+    what: u64,
+    min_ticks: u64,
+    values: ValueList<'_>,
+) -> u64 {
     // SAFETY: as in `begin`.
-    let act = |thread: &Thread| unsafe { thread.begin_values(head, what, min_ticks, values) };
+    let act =
+        |thread: &RecordingThread| unsafe { thread.begin_values(head, what, min_ticks, values) };
     local::with(Patience::of_open(what), act)
 }
 
@@ -47,7 +53,7 @@ pub(crate) fn append_with_stack(code: u8, body: &[u8], stack: u32) -> u64 {
 #[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub(crate) fn append_if(is_wanted: impl Fn() -> bool, code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
-    let append = |thread: &Thread| unsafe { thread.append(code, body) };
+    let append = |thread: &RecordingThread| unsafe { thread.append(code, body) };
     local::with(Patience::Never, |thread| if is_wanted() { append(thread) } else { 0 })
 }
 

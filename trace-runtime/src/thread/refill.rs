@@ -15,8 +15,8 @@ use crate::buffer::losses::Losses;
 use crate::buffer::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
 use crate::buffer::slot::SLOTS;
 use crate::sys::handler;
-use crate::thread::own::Own;
-use crate::thread::{RESERVE, Thread};
+use crate::thread::own::OwnState;
+use crate::thread::{RESERVE, RecordingThread};
 use std::time::Duration;
 use trace_format::event::opcode;
 
@@ -68,18 +68,24 @@ impl Patience {
 
 /// What was lost since the last event that was written.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Loss {
+pub(crate) struct PendingLoss {
     pub(crate) events: u64,
     pub(crate) ends: u64,
     pub(crate) from: u64,
     pub(crate) to: u64,
 }
 
-impl Thread {
+impl RecordingThread {
     /// Makes room for an event of `need` bytes at `now`. Returns false if there is no memory.
     #[cold]
     #[inline(never)]
-    pub(crate) fn refill(&self, own: &mut Own, now: u64, need: usize, patience: Patience) -> bool {
+    pub(crate) fn refill(
+        &self,
+        own: &mut OwnState,
+        now: u64,
+        need: usize,
+        patience: Patience,
+    ) -> bool {
         if self.session.is_ended() {
             return false;
         }
@@ -108,10 +114,11 @@ impl Thread {
     }
 
     /// Lets events take the fast path again, unless the session has ended meanwhile.
-    fn reopen_limit(&self, own: &Own) -> bool {
+    fn reopen_limit(&self, own: &OwnState) -> bool {
         let limit = own.batch().capacity() - RESERVE;
-        // `AcqRel` on both sides orders this against `Thread::retire`: either the swap there comes
-        // later, and its 0 stays, or it came before, and the end of the session is seen below.
+        // `AcqRel` on both sides orders this against `RecordingThread::retire`: either the swap
+        // there comes later, and its 0 stays, or it came before, and the end of the session is seen
+        // below.
         self.limit.swap(limit, Ordering::AcqRel);
         let ended = self.session.is_ended();
         if ended {
@@ -127,7 +134,7 @@ impl Thread {
 
     fn next_batch(
         &self,
-        own: &Own,
+        own: &OwnState,
         need: usize,
         full: bool,
         patience: Patience,
@@ -164,7 +171,7 @@ impl Thread {
 
     /// Goes on in `next`: restates what is open and committed, reports losses, and moves the
     /// pending begins there.
-    fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) {
+    fn move_to(&self, own: &mut OwnState, next: *mut Batch, now: u64) {
         let before = own.batch();
         // Copied before the check whether the batch is lost: a copy that was made while it was not
         // lost is valid.
@@ -216,7 +223,7 @@ impl Thread {
     /// Counts an event that can't be written. Returns 0, which stands for no time.
     #[cold]
     #[inline(never)]
-    pub(crate) fn lose_event(&self, own: &mut Own, now: u64) -> u64 {
+    pub(crate) fn lose_event(&self, own: &mut OwnState, now: u64) -> u64 {
         if !self.session.is_ended() {
             own.loss.events += 1;
             own.note_loss(now);
@@ -228,7 +235,7 @@ impl Thread {
     /// Counts an end that can't be written.
     #[cold]
     #[inline(never)]
-    pub(crate) fn lose_end(&self, own: &mut Own, now: u64) {
+    pub(crate) fn lose_end(&self, own: &mut OwnState, now: u64) {
         if !self.session.is_ended() {
             own.loss.ends += 1;
             own.note_loss(now);
@@ -237,7 +244,7 @@ impl Thread {
     }
 }
 
-impl Own {
+impl OwnState {
     fn batch_at<'a>(&self, batch: *mut Batch) -> &'a Batch {
         // SAFETY: a shared reference wants a live batch: `batch` is in our chain and not sealed
         // yet, so the collector has not freed it.
@@ -300,7 +307,7 @@ impl Own {
     }
 }
 
-fn own_batch_bytes(own: &Own, batch: *mut Batch) -> usize {
+fn own_batch_bytes(own: &OwnState, batch: *mut Batch) -> usize {
     own.batch_at(batch).capacity()
 }
 
@@ -312,14 +319,14 @@ fn bump(counter: &AtomicU64) {
 #[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
-    use crate::thread::encoded::Head;
+    use crate::thread::encoded::EventHead;
     use crate::thread::local;
     use crate::thread::record;
     use trace_format::id::{Open, SiteId};
 
     fn begin(site: u32) -> (u64, u64) {
         let what = Open::Region(SiteId(site)).to_word();
-        (record::begin(Head::region(site), what, 0, Patience::Never), what)
+        (record::begin(EventHead::region(site), what, 0, Patience::Never), what)
     }
 
     /// Loses the memory of the open batch; the next event opens another batch.

@@ -6,8 +6,8 @@
 //! other event commits the pending begins as well, as it lies behind them. A region under its
 //! threshold takes its begin back. Invariants:
 //!
-//! - **T1** `Own` is touched only by its thread (before that: by the thread that made it), and by
-//!   one call at a time: nothing in here calls user code, and L3 keeps signal handlers out.
+//! - **T1** `OwnState` is touched only by its thread (before that: by the thread that made it), and
+//!   by one call at a time: nothing in here calls user code, and L3 keeps signal handlers out.
 //! - **T2** `batch` is the last of the chain, open, and owned by this thread.
 //! - **T3** `committed <= pos <= capacity`, and `pos < limit` leaves room for [`RESERVE`] bytes.
 //! - **T4** Frames `pending_from()..depth` have their begins encoded, uncommitted, in order, and
@@ -30,9 +30,9 @@ use crate::stack;
 use crate::sys;
 use crate::sys::clock;
 use crate::thread::attach::ThreadSpawn;
-use crate::thread::encoded::{Encoded, Head};
-use crate::thread::naming::Name;
-use crate::thread::own::Own;
+use crate::thread::encoded::{EventHead, ValueList};
+use crate::thread::naming::ThreadName;
+use crate::thread::own::OwnState;
 use crate::thread::refill::Patience;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -46,11 +46,11 @@ pub(crate) const RESERVE: usize = 64;
 /// One thread in one session.
 #[derive(Debug)]
 #[repr(C, align(128))]
-pub(crate) struct Thread {
+pub(crate) struct RecordingThread {
     /// An event that begins at or behind this place takes the slow path. The collector stores 0 to
     /// send the thread there.
     pub(crate) limit: AtomicUsize,
-    own: UnsafeCell<Own>,
+    own: UnsafeCell<OwnState>,
     /// The oldest batch of the chain, for the collector to begin with.
     pub(crate) first: AtomicPtr<Batch>,
     pub(crate) spares: Spares,
@@ -68,7 +68,7 @@ pub(crate) struct Thread {
     pub(crate) unfinished: AtomicBool,
     pub(crate) session: Arc<Session>,
     pub(crate) id: ThreadId,
-    pub(crate) identity: Identity,
+    pub(crate) identity: ThreadIdentity,
     pub(crate) begin: u64,
     /// CPU time that it had used at `begin`, in nanoseconds, if the system knows it.
     pub(crate) cpu_begin: Option<u64>,
@@ -78,7 +78,7 @@ pub(crate) struct Thread {
     link: AtomicPtr<Self>,
 }
 
-impl Linked for Thread {
+impl Linked for RecordingThread {
     fn link(&self) -> &AtomicPtr<Self> {
         &self.link
     }
@@ -86,29 +86,29 @@ impl Linked for Thread {
 
 /// What identifies a thread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Identity {
+pub(crate) struct ThreadIdentity {
     pub(crate) os_id: u64,
-    pub(crate) name: Name,
+    pub(crate) name: ThreadName,
     pub(crate) spawn: ThreadSpawn,
 }
 
 // SAFETY: `Send` and `Sync` want that shared use is no data race: `own` is touched by one thread
 // only (T1); everything else is atomic or never changes. Batches behind pointers are `Send`.
-unsafe impl Send for Thread {}
+unsafe impl Send for RecordingThread {}
 // SAFETY: as above.
-unsafe impl Sync for Thread {}
+unsafe impl Sync for RecordingThread {}
 
-impl Thread {
+impl RecordingThread {
     /// A thread with its first batch open.
     pub(crate) fn new(
         session: Arc<Session>,
         id: ThreadId,
         batch: *mut Batch,
         now: u64,
-        identity: Identity,
+        identity: ThreadIdentity,
     ) -> Self {
         let owner = Owner { thread: id.0, os_id: identity.os_id };
-        let own = Own::new(owner, batch, now);
+        let own = OwnState::new(owner, batch, now);
         let limit = own.batch().capacity() - RESERVE;
         Self {
             own: UnsafeCell::new(own),
@@ -137,7 +137,7 @@ impl Thread {
     /// The caller is on the owning thread, and holds no other result of this function.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "the cell is the owner's alone, T1")]
-    pub(crate) unsafe fn own(&self) -> &mut Own {
+    pub(crate) unsafe fn own(&self) -> &mut OwnState {
         // SAFETY: a unique reference wants no other: by T1 and the caller's promise.
         unsafe { &mut *self.own.get() }
     }
@@ -149,7 +149,7 @@ impl Thread {
     #[inline(always)]
     pub(crate) unsafe fn begin(
         &self,
-        head: Head,
+        head: EventHead,
         what: u64,
         min_ticks: u64,
         patience: Patience,
@@ -184,7 +184,7 @@ impl Thread {
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            return self.end_committed(own, (begin, what), now, patience, Own::put_end);
+            return self.end_committed(own, (begin, what), now, patience, OwnState::put_end);
         }
         own.depth = at;
         own.front().slot(at).close();
@@ -217,18 +217,18 @@ impl Thread {
         now
     }
 
-    /// As [`Thread::begin`], for a begin with values. It is committed at once, so that readers have
-    /// the values while it is open, unless a threshold may still take it back.
+    /// As [`RecordingThread::begin`], for a begin with values. It is committed at once, so that
+    /// readers have the values while it is open, unless a threshold may still take it back.
     ///
     /// # Safety
     /// The caller is on the owning thread.
     #[inline(always)]
     pub(crate) unsafe fn begin_values(
         &self,
-        head: Head,
+        head: EventHead,
         what: u64,
         min_ticks: u64,
-        values: Encoded<'_>,
+        values: ValueList<'_>,
     ) -> u64 {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
@@ -238,19 +238,19 @@ impl Thread {
         }
         own.push(head, what, min_ticks, now);
         match values {
-            Encoded::Numbers(values) => own.put_numbers(values),
-            Encoded::Bytes(bytes) => own.put_all(bytes),
-            Encoded::BytesOn(stack, bytes) => {
+            ValueList::Numbers(values) => own.put_numbers(values),
+            ValueList::Bytes(bytes) => own.put_all(bytes),
+            ValueList::BytesOn(stack, bytes) => {
                 stack::note_used(stack);
                 own.put_all(bytes);
             }
-            Encoded::Stack(stack) => {
+            ValueList::Stack(stack) => {
                 stack::note_used(stack);
                 own.put_stack(stack);
             }
         }
         // With only a stack it may stay pending: what is open is known without it.
-        let waits = min_ticks > 0 || matches!(values, Encoded::Stack(_));
+        let waits = min_ticks > 0 || matches!(values, ValueList::Stack(_));
         if !waits || own.depth > SLOTS {
             self.commit(own, now);
         }
@@ -288,7 +288,7 @@ impl Thread {
 
     pub(crate) fn has_room(
         &self,
-        own: &mut Own,
+        own: &mut OwnState,
         now: u64,
         body: usize,
         patience: Patience,
@@ -299,7 +299,7 @@ impl Thread {
 
     fn append_at(
         &self,
-        own: &mut Own,
+        own: &mut OwnState,
         now: u64,
         code: u8,
         body: &[u8],
@@ -312,9 +312,10 @@ impl Thread {
         has_room
     }
 
-    /// As [`Thread::append_at`], after `has_room` has returned true. It must not be called again:
-    /// the collector may have asked for another batch since, and slots that are ending can't move.
-    pub(super) fn append_here(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
+    /// As [`RecordingThread::append_at`], after `has_room` has returned true. It must not be called
+    /// again: the collector may have asked for another batch since, and slots that are ending can't
+    /// move.
+    pub(super) fn append_here(&self, own: &mut OwnState, now: u64, code: u8, body: &[u8]) {
         own.put(code);
         own.put_varint(now - own.last);
         own.put_all(body);
@@ -325,7 +326,7 @@ impl Thread {
 
     /// Commits all that is encoded.
     #[inline(always)]
-    pub(crate) fn commit(&self, own: &mut Own, now: u64) {
+    pub(crate) fn commit(&self, own: &mut OwnState, now: u64) {
         if !own.commit(now) {
             // The batch's clock has run out, seconds after its last event: the next event opens
             // another batch.
@@ -334,7 +335,7 @@ impl Thread {
     }
 }
 
-impl Drop for Thread {
+impl Drop for RecordingThread {
     fn drop(&mut self) {
         // The chain from `first` on is ours alone now: neither thread nor collector is left.
         let mut batch = self.first.load(Ordering::Acquire);

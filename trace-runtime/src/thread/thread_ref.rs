@@ -12,13 +12,13 @@
 
 use crate::base::primitive::Ordering;
 use crate::buffer::memory::pages;
-use crate::thread::Thread;
+use crate::thread::RecordingThread;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
 /// A counted reference.
 #[derive(Debug)]
-pub(crate) struct ThreadRef(NonNull<Thread>);
+pub(crate) struct ThreadRef(NonNull<RecordingThread>);
 
 // SAFETY: `Send` and `Sync` want that the state may be used and freed on any thread: it is both.
 unsafe impl Send for ThreadRef {}
@@ -27,16 +27,16 @@ unsafe impl Sync for ThreadRef {}
 
 /// Memory for a state that is not written yet.
 #[derive(Debug)]
-pub(crate) struct Room(NonNull<Thread>);
+pub(crate) struct StateRoom(NonNull<RecordingThread>);
 
-impl Room {
+impl StateRoom {
     /// Memory from the system; `None` if it has none.
     pub(crate) fn new() -> Option<Self> {
-        NonNull::new(pages::map(size_of::<Thread>())?.cast()).map(Self)
+        NonNull::new(pages::map(size_of::<RecordingThread>())?.cast()).map(Self)
     }
 
     /// Makes it a state, with one reference.
-    pub(crate) fn fill(self, thread: Thread) -> ThreadRef {
+    pub(crate) fn fill(self, thread: RecordingThread) -> ThreadRef {
         // SAFETY: `write` wants memory for a state, aligned, and ours alone: new pages are that.
         unsafe { self.0.write(thread) };
         ThreadRef(self.0)
@@ -45,13 +45,13 @@ impl Room {
 
 impl ThreadRef {
     /// The pointer, with the count.
-    pub(crate) fn into_raw(self) -> *mut Thread {
+    pub(crate) fn into_raw(self) -> *mut RecordingThread {
         std::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 
     /// # Safety
     /// The pointer came from [`ThreadRef::into_raw`], once.
-    pub(crate) unsafe fn from_raw(thread: *mut Thread) -> Self {
+    pub(crate) unsafe fn from_raw(thread: *mut RecordingThread) -> Self {
         // SAFETY: `new_unchecked` wants a pointer that is not null: the caller's promise.
         Self(unsafe { NonNull::new_unchecked(thread) })
     }
@@ -66,9 +66,9 @@ impl Clone for ThreadRef {
 }
 
 impl Deref for ThreadRef {
-    type Target = Thread;
+    type Target = RecordingThread;
 
-    fn deref(&self) -> &Thread {
+    fn deref(&self) -> &RecordingThread {
         // SAFETY: a shared reference wants a live state: P1.
         unsafe { self.0.as_ref() }
     }
@@ -97,9 +97,9 @@ impl Drop for ThreadRef {
 ///
 /// # Safety
 /// The caller owns the state, to which there is no reference.
-pub(crate) unsafe fn free(thread: *mut Thread) {
+pub(crate) unsafe fn free(thread: *mut RecordingThread) {
     // SAFETY: it wants a live state, owned: the caller's promise.
     unsafe { thread.drop_in_place() };
     // SAFETY: `unmap` wants pages from `map`, owned and unused: it is no state any more.
-    unsafe { pages::unmap(thread.cast(), size_of::<Thread>()) };
+    unsafe { pages::unmap(thread.cast(), size_of::<RecordingThread>()) };
 }

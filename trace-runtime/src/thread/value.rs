@@ -3,7 +3,7 @@
 //! All user code (`Debug`, `Display`) runs here, before the thread's state is touched. So an
 //! argument that traces while it is printed only records an event before this one.
 
-pub(crate) use crate::thread::body::Body;
+pub(crate) use crate::thread::body::EventBody;
 use std::fmt;
 use trace_format::value::{LOG_BYTES_MAX, TEXT_BYTES_MAX, Text, tag};
 use trace_format::varint::zigzag;
@@ -194,17 +194,17 @@ impl<T: Argument + ToOwned + ?Sized> Argument for std::borrow::Cow<'_, T> {
 
 /// Appends a varint.
 #[inline]
-pub(crate) fn put_number(body: &mut Body, value: u64) {
+pub(crate) fn put_number(body: &mut EventBody, value: u64) {
     body.push_number(value);
 }
 
 /// Appends a list of values: its length, then each.
-pub(crate) fn put_values(body: &mut Body, values: &[Value<'_>]) {
+pub(crate) fn put_values(body: &mut EventBody, values: &[Value<'_>]) {
     put_values_on(body, 0, values);
 }
 
 /// As [`put_values`], with a stack among the values, unless it is 0.
-pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
+pub(crate) fn put_values_on(body: &mut EventBody, stack: u32, values: &[Value<'_>]) {
     // The length comes first; it nearly always fits the one byte that is reserved for it.
     let at = body.len();
     body.push(0);
@@ -229,7 +229,7 @@ pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
 /// Appends one value. A list stays shorter than a batch: after 16 KiB of values, the rest are
 /// `None`.
 #[inline]
-pub(crate) fn put_value(body: &mut Body, value: &Value<'_>) {
+pub(crate) fn put_value(body: &mut EventBody, value: &Value<'_>) {
     const LIST_BYTES_MAX: usize = 16 * 1024;
     // The longest value that is no text, and the length of the list.
     const VALUE_BYTES_MAX: usize = 32;
@@ -246,16 +246,16 @@ pub(crate) fn put_value(body: &mut Body, value: &Value<'_>) {
 }
 
 #[inline(never)]
-fn put_other(body: &mut Body, value: &Value<'_>) {
+fn put_other(body: &mut EventBody, value: &Value<'_>) {
     match *value {
         Value::Str(text) => put_kept(body, tag::STR, Text::cut(text.as_bytes(), TEXT_BYTES_MAX)),
         Value::Bytes(bytes) => put_kept(body, tag::BYTES, Text::cut(bytes, TEXT_BYTES_MAX)),
         Value::Debug(value) => {
-            let printed = Printed::<TEXT_BYTES_MAX>::new(format_args!("{value:?}"));
+            let printed = PrintedText::<TEXT_BYTES_MAX>::new(format_args!("{value:?}"));
             put_kept(body, tag::FORMATTED, printed.text());
         }
         Value::Display(value) => {
-            let printed = Printed::<TEXT_BYTES_MAX>::new(format_args!("{value}"));
+            let printed = PrintedText::<TEXT_BYTES_MAX>::new(format_args!("{value}"));
             put_kept(body, tag::FORMATTED, printed.text());
         }
         Value::U64(number) => put_tagged(body, tag::U64, number),
@@ -270,18 +270,18 @@ fn put_other(body: &mut Body, value: &Value<'_>) {
 }
 
 #[inline(always)]
-fn put_tagged(body: &mut Body, tag: u8, number: u64) {
+fn put_tagged(body: &mut EventBody, tag: u8, number: u64) {
     body.push(tag);
     put_number(body, number);
 }
 
-fn put_fixed(body: &mut Body, tag: u8, bytes: &[u8]) {
+fn put_fixed(body: &mut EventBody, tag: u8, bytes: &[u8]) {
     body.push(tag);
     body.extend_from_slice(bytes);
 }
 
 /// Appends a text as a value; a cut one has its original length.
-fn put_kept(body: &mut Body, tag: u8, text: Text<'_>) {
+fn put_kept(body: &mut EventBody, tag: u8, text: Text<'_>) {
     let text = fitting(body, text);
     if text.missing() > 0 {
         put_tagged(body, tag | tag::CUT, text.bytes_before);
@@ -293,15 +293,15 @@ fn put_kept(body: &mut Body, tag: u8, text: Text<'_>) {
 }
 
 /// Appends a log message as a text field.
-pub(crate) fn put_message(body: &mut Body, message: fmt::Arguments<'_>) {
+pub(crate) fn put_message(body: &mut EventBody, message: fmt::Arguments<'_>) {
     match message.as_str() {
         Some(fixed) => put_text(body, Text::cut(fixed.as_bytes(), LOG_BYTES_MAX)),
-        None => put_text(body, Printed::<LOG_BYTES_MAX>::new(message).text()),
+        None => put_text(body, PrintedText::<LOG_BYTES_MAX>::new(message).text()),
     }
 }
 
 /// Appends a text field: the length before the cut, the length, the bytes.
-pub(crate) fn put_text(body: &mut Body, text: Text<'_>) {
+pub(crate) fn put_text(body: &mut EventBody, text: Text<'_>) {
     let text = fitting(body, text);
     put_number(body, text.bytes_before);
     put_number(body, text.bytes.len() as u64);
@@ -310,7 +310,7 @@ pub(crate) fn put_text(body: &mut Body, text: Text<'_>) {
 
 /// The text, cut if there is no room for all of it and the fields around it. There is, unless the
 /// system has no memory.
-fn fitting<'a>(body: &mut Body, text: Text<'a>) -> Text<'a> {
+fn fitting<'a>(body: &mut EventBody, text: Text<'a>) -> Text<'a> {
     const AROUND: usize = 32;
     let room = body.room_for(text.bytes.len() + AROUND).saturating_sub(AROUND);
     let bytes = text.bytes.get(..room).unwrap_or(text.bytes);
@@ -318,14 +318,14 @@ fn fitting<'a>(body: &mut Body, text: Text<'a>) -> Text<'a> {
 }
 
 /// A printed text, cut at the limit: printing a huge value costs time, not memory.
-struct Printed<const BYTES_MAX: usize> {
-    kept: Body,
+struct PrintedText<const BYTES_MAX: usize> {
+    kept: EventBody,
     bytes: u64,
 }
 
-impl<const BYTES_MAX: usize> Printed<BYTES_MAX> {
+impl<const BYTES_MAX: usize> PrintedText<BYTES_MAX> {
     fn new(arguments: fmt::Arguments<'_>) -> Self {
-        let mut printed = Self { kept: Body::new(), bytes: 0 };
+        let mut printed = Self { kept: EventBody::new(), bytes: 0 };
         // If `Debug` fails, what it printed before is kept.
         let _ = fmt::write(&mut printed, arguments);
         printed
@@ -336,7 +336,7 @@ impl<const BYTES_MAX: usize> Printed<BYTES_MAX> {
     }
 }
 
-impl<const BYTES_MAX: usize> fmt::Write for Printed<BYTES_MAX> {
+impl<const BYTES_MAX: usize> fmt::Write for PrintedText<BYTES_MAX> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes += text.len() as u64;
         let room = BYTES_MAX.saturating_sub(self.kept.len()).min(text.len());
@@ -354,7 +354,7 @@ mod tests {
 
     /// The recorder's encoder and the format's write the same bytes.
     fn check(value: Value<'_>, wire: Wire<'_>) {
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_value(&mut body, &value);
         let mut expected = Vec::new();
         put_wire(&mut expected, &wire);
@@ -389,7 +389,7 @@ mod tests {
     fn a_list_stays_far_below_a_batch() {
         attach::watch_exit();
         let text = "x".repeat(1 << 20);
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_values(&mut body, &[Value::Str(&text); 64]);
         assert!(body.len() < crate::buffer::memory::BATCH_BYTES_MAX / 2, "{}", body.len());
         let mut list = &*body;

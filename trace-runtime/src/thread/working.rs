@@ -19,11 +19,11 @@ use std::ptr;
 const ENTERED_MAX: usize = 128;
 
 /// A key, and the task; `None` if the thread works for no task meanwhile.
-type Entered = (u64, Option<TaskRef<'static>>);
+type EnteredTask = (u64, Option<TaskRef<'static>>);
 
 /// The list, innermost last; free places are `None`, and follow all others.
 struct Working {
-    entered: [Option<Entered>; ENTERED_MAX],
+    entered: [Option<EnteredTask>; ENTERED_MAX],
     count: usize,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn push(task: Option<TaskRef<'static>>) -> u64 {
 pub(crate) fn remove(key: u64) -> Option<TaskRef<'static>> {
     let removed = with(|working| {
         let entered = &mut working.entered[..working.count];
-        let has_key = |place: &Option<Entered>| place.as_ref().is_some_and(|it| it.0 == key);
+        let has_key = |place: &Option<EnteredTask>| place.as_ref().is_some_and(|it| it.0 == key);
         let at = entered.iter().rposition(has_key)?;
         let removed = entered[at].take();
         entered[at..].rotate_left(1);

@@ -136,7 +136,7 @@ impl Disturbances {
     }
 }
 
-/// What a summary says, and what threads and async tasks did, if the trace says so.
+/// What a summary says, and what threads did, if the trace says so.
 #[derive(Debug)]
 struct SummaryReading {
     subject: Subject,
@@ -148,7 +148,12 @@ impl SummaryReading {
     /// Reads a trace.
     ///
     /// - `outliers`, `trees`: how many of the longest regions and tasks are kept.
-    fn read(question: &Question, outliers: usize, trees: usize) -> Result<Self, Failure> {
+    /// - `wanted`: what is wanted besides what threads did.
+    fn read(
+        question: &Question,
+        (outliers, trees): (usize, usize),
+        wanted: Wanted,
+    ) -> Result<Self, Failure> {
         let reading = Reading::open(&question.file, &question.part)?;
         if !reading.has_life() {
             let summary = reading.summary(outliers, trees);
@@ -156,7 +161,6 @@ impl SummaryReading {
             return Ok(Self { subject, summary, report: None });
         }
         let symbols = reading.symbols(&question.naming)?;
-        let wanted = Wanted { async_tasks: true, ..Wanted::default() };
         let (summary, report) = reading.summary_and_report((outliers, trees), &symbols, wanted);
         let subject = Subject::of_lives(reading, symbols, &summary, &report.lives);
         Ok(Self { subject, summary, report: Some(report) })

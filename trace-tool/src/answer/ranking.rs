@@ -1,7 +1,7 @@
 //! What the traces of one run say together: its processes, and the tests, tasks and regions of all
 //! of them, ranked.
 //!
-//! Elsewhere: one trace's tests ([`libtest`](super::libtest)), tasks and regions.
+//! Elsewhere: one trace's tests ([`super::libtest`]), tasks and regions.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -140,7 +140,7 @@ impl Ranking {
     /// Reads the traces of one run. A line on standard error reports each that can't be read.
     #[must_use]
     pub fn read(paths: &[PathBuf], ask: RankingAsk) -> Self {
-        let mut sums = Sums::default();
+        let mut sums = RankingSums::default();
         for path in paths {
             if let Err(failure) = sums.add(path, ask.has_tests) {
                 say(&failure.to_string());
@@ -166,7 +166,7 @@ impl Ranking {
 
 /// What is added up while the traces are read.
 #[derive(Debug, Default)]
-struct Sums {
+struct RankingSums {
     paths: Vec<PathBuf>,
     processes: Vec<Process>,
     tests: Vec<TestOf>,
@@ -176,7 +176,7 @@ struct Sums {
     has_others: bool,
 }
 
-impl Sums {
+impl RankingSums {
     fn add(&mut self, path: &Path, has_tests: bool) -> Result<(), Failure> {
         let reading = Reading::whole(path)?;
         let summary = reading.summary(0, 0);

@@ -2,7 +2,7 @@
 
 use trace_analysis::explain::{TopWaits, top_waits};
 use trace_analysis::life::Lives;
-use trace_analysis::{Report, Summary};
+use trace_analysis::{Report, Summary, Wanted};
 use trace_format::id::SiteId;
 use trace_format::time::Nanos;
 
@@ -73,8 +73,9 @@ impl SummaryAnswer {
     /// # Errors
     /// If there is none.
     pub fn read(question: &Question, ask: SummaryAsk) -> Result<Self, Failure> {
+        let wanted = Wanted { async_tasks: true, ..Wanted::default() };
         let SummaryReading { subject, summary, report } =
-            SummaryReading::read(question, OUTLIERS, TREES)?;
+            SummaryReading::read(question, (OUTLIERS, TREES), wanted)?;
         Ok(Self::new(subject, summary, report, ask))
     }
 

@@ -7,10 +7,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use clap::ValueEnum;
-use trace_analysis::Summary;
 use trace_analysis::kernel_times::{KernelTimes, Unseen};
 use trace_analysis::life::{Lives, ThreadLife};
 use trace_analysis::threads::ThreadSummary;
+use trace_analysis::{Summary, Wanted};
 use trace_format::id::ThreadId;
 use trace_format::time::Nanos;
 
@@ -66,7 +66,8 @@ impl ThreadsAnswer {
     /// # Errors
     /// If there is none.
     pub fn read(question: &Question, ask: ThreadsAsk) -> Result<Self, Failure> {
-        let SummaryReading { subject, summary, report } = SummaryReading::read(question, 0, 0)?;
+        let SummaryReading { subject, summary, report } =
+            SummaryReading::read(question, (0, 0), Wanted::default())?;
         Ok(Self::new(subject, summary, report.map(|report| report.lives), ask))
     }
 

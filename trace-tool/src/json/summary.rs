@@ -49,8 +49,8 @@ pub struct SummaryOut {
     /// What threads did with their time, if the trace has calls or CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     lives: Option<LivesOut>,
-    /// What held threads up the most: the waits that explain most of the time that passed. People
-    /// read of it, or of `top_async_wait` if that explains more, if it is a hundredth of the window.
+    /// What held threads up the most: the waits that explain most of the time that passed. The text
+    /// shows it, or `top_async_wait` if that explains more, if it is a hundredth of the window.
     top_wait: Option<WaitGroupOut>,
     /// The same of async tasks.
     top_async_wait: Option<AwaitOut>,

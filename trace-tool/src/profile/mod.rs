@@ -3,7 +3,7 @@
 //! What a profile is, and the formats of `pprof` and of folded lines, live in
 //! `trace_export::profile`, which programs that serve profiles of themselves use as well.
 //!
-//! - [`flame_graph`]: SVG.
+//! - `flame_graph`: SVG.
 
 pub mod flame_graph;
 

@@ -41,7 +41,8 @@ pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result
         return Ok(());
     }
     if answer.is_peak_instead {
-        let line = "nothing that was sampled lives at the end: this is when most lived (for the end: --at end)";
+        let line = "nothing that was sampled lives at the end: this is when most lived (for the \
+                    end: --at end)";
         writeln!(out, "{line}")?;
     }
     if let Some(counters) = &answer.counters {

@@ -26,8 +26,8 @@ fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
             "5 times a ready task waited behind them: handler for 30.2 ms",
             "629 ms  handler waited for tokio mutex at app::handler (src/app.rs:88), 75 times",
             "held by writer (src/main.rs:20) up to 8.05 ms (task 11), released at app::writer",
-            "held across an await: for 98.8% of 201 ms in all it waited for tokio timer at app::writer \
-             (src/app.rs:66)",
+            "held across an await: for 98.8% of 201 ms in all it waited for tokio timer at \
+             app::writer (src/app.rs:66)",
             "541 ms  orphan (task 1) waits for tokio oneshot at app::orphan (src/app.rs:12): lost",
             "worker-1    202      4.4%   32.3%       0%        200 µs",
         ],
@@ -38,6 +38,24 @@ fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
     let order = ["Blocked workers", "What tasks waited for", "by spawn site", "Unfinished"].map(at);
     assert!(order.is_sorted() && order[3] < usize::MAX, "{order:?}");
     assert!(at("for tokio mutex") < at("for tokio socket"), "a lock is worth more than a rest");
+}
+
+#[test]
+fn summary_names_what_tasks_waited_for_where_that_holds_the_program_up_the_most() {
+    let bench = bench();
+    let run = bench.run("summary FILE");
+    let path = bench.path("a.trace").display().to_string();
+    check(
+        &run,
+        &[
+            "Top wait: 629 ms in 75 waits, tokio mutex at app::handler (src/app.rs:88), of async \
+             tasks handler",
+            &format!("  more: exectrace async {path}\n"),
+        ],
+    );
+    let answer = json(&bench.run("summary FILE --json"));
+    let top = &answer["top_async_wait"];
+    assert_eq!((&top["count"], &top["awaited"]), (&75.into(), &"mutex".into()), "{top:#}");
 }
 
 /// A task that is spawned on a worker, beside a thread that is none.

@@ -41,7 +41,8 @@ fn one_line_of_code_is_one_row_however_many_ways_lead_to_it() {
 fn if_nothing_lives_at_the_end_the_moment_is_shown_when_most_lived() {
     let bench = Bench::new(&freed());
     let run = bench.run("heap FILE");
-    let told = "nothing that was sampled lives at the end: this is when most lived (for the end: --at end)";
+    let told = "nothing that was sampled lives at the end: this is when most lived (for the end: \
+                --at end)";
     check(&run, &[told, "4.19 MB live in 8 allocations, at 0.081000000 s", "app::count"]);
     let peak = bench.run("heap FILE --at peak");
     assert_eq!(run.out.split_once('\n').expect("a line").1, peak.out);

@@ -29,6 +29,7 @@
 //!   one, and is the same exit code.
 //! - `standstill`: what the commands say of a process that was stopped: all of them the same, and
 //!   none that it slept.
+//! - `sums`: what several verbs add up is the same sum in each.
 //! - `verbs`: what each command says of a trace whose contents are known.
 //! - `windows`: what commands say where there is nothing: that the window lies beyond the trace, or
 //!   why nothing was recorded; nothing is blamed on the build that it did not cause.
@@ -57,5 +58,6 @@ mod machine;
 mod made_files;
 mod missing;
 mod standstill;
+mod sums;
 mod verbs;
 mod windows;

@@ -48,12 +48,13 @@ fn large() -> Vec<u8> {
         let (thread, now) = (1 + (round % 2) as u32, 1_000 + round * 10_000);
         let value = Value::Str(Text::cut(&filler, 1024));
         trace.region_with(thread, now, 1, 100, &[value]);
-        trace.call(thread, open_call(CallId::NANOSLEEP, 0, 0), now + 200, 1_000, 0);
         let (task, name) = (TaskId(round + 1), Text::cut(b"job", 256));
         trace.event(thread, now + 2_000, EventKind::TaskBegin { task, parent: TaskId(0), name });
         trace.event(thread, now + 5_000, EventKind::TaskEnd { task });
         trace.alloc(thread, now + 6_000, round + 1, 1 << 20, 0);
         trace.free(thread, now + 7_000, round + 1);
+        // Long enough to be a wait.
+        trace.call(thread, open_call(CallId::NANOSLEEP, 0, 0), now + 8_000, 6_000, 0);
     }
     trace.heap(30_000_000, (1 << 20, 1), (3_000 << 20, 3_000));
     trace.heap(60_900_000, (0, 0), (6_000 << 20, 6_000));

@@ -15,7 +15,8 @@ use crate::reason::Await;
 use crate::report::life::{Sum, TOP};
 use crate::report::slow_tasks::{Owners, SlowTask, TaskWait};
 
-/// Maximum number of places that are told apart for one task; waits at later ones are left out.
+/// Maximum number of places that are kept separately for one task; waits at later ones are left
+/// out.
 const PLACES_MAX: usize = 256;
 
 /// A time in which a future was idle that may work for one of them.

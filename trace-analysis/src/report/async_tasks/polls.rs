@@ -18,10 +18,10 @@ use crate::timeline::futures::{Recent, Thread};
 /// waits so long, which people notice in an answer's time.
 pub const LONG_POLL: Nanos = Nanos(10_000_000);
 
-/// So many polls are kept, of each spawn site [`crate::report::life::TOP`] at most.
+/// Maximum number of polls that are kept, of each spawn site [`crate::report::life::TOP`] at most.
 pub const POLLS_MAX: usize = 64;
 
-/// So many delays are kept.
+/// Maximum number of delays that are kept.
 pub const DELAYS_MAX: usize = 32;
 
 /// Shorter delays are not worth the search for what they were behind.

@@ -17,10 +17,10 @@ use crate::reason::Await;
 use crate::report::life::{Sum, TOP, keep_longest, shares};
 use crate::timeline::futures::{HolderThen, Places};
 
-/// So many groups are told apart; the rest share one of each spawn site, and are counted.
+/// Maximum number of groups; the rest share one group for each spawn site, and are counted.
 const GROUPS_MAX: usize = 1 << 14;
 
-/// Maximum number of wakers, holders and places of one holder that are told apart in a group.
+/// Maximum number of wakers, holders and places of one holder that are kept separately in a group.
 const PARTIES_MAX: usize = 64;
 
 /// Tasks of one spawn site, idle at one place.
@@ -57,7 +57,7 @@ pub(crate) struct Waits {
     budget: Budget,
     /// How many waits had a place for which there was no room.
     late: u64,
-    /// How many had a waker or a holder for whom there was no room in their group.
+    /// Number of those with a waker or a holder that had no room in their group.
     late_parties: u64,
 }
 

@@ -22,11 +22,11 @@ use crate::durations::{Budget, Durations, Quantiles, Scratch};
 use crate::report::life::keep_longest;
 use crate::time::{Moment, Scale};
 
-/// So many tasks may be open at once; those that begin beyond are only counted.
+/// Maximum number of tasks that are open at once; those that begin beyond are only counted.
 const OPEN_MAX: usize = 1 << 20;
-/// So many ends may wait for their begins.
+/// Maximum number of ends that wait for their begins.
 const EARLY_MAX: usize = 1 << 16;
-/// So many names are told apart; the rest share one.
+/// Maximum number of names that are kept separately; the rest share one.
 const NAMES_MAX: usize = 10_000;
 
 /// Everything about a trace's tasks.
@@ -93,7 +93,7 @@ pub struct TaskTree {
     pub unfinished: bool,
     /// Time threads worked for it.
     pub worked: Nanos,
-    /// In so many uninterrupted stretches.
+    /// Number of uninterrupted stretches.
     pub runs: u64,
     /// How often it went on on another thread than before.
     pub thread_hops: u64,

@@ -2,7 +2,7 @@
 
 use trace_format::id::{TaskId, ThreadId};
 
-/// Of one task's children, so many are kept whole.
+/// Maximum number of one task's children that are kept whole.
 pub(super) const CHILDREN_MAX: usize = 32;
 /// A tree is cut below this height,
 pub(super) const HEIGHT_MAX: u32 = 48;
@@ -16,7 +16,7 @@ pub(super) struct Node {
     pub(super) name: usize,
     pub(super) begin: u64,
     pub(super) end: Option<u64>,
-    /// Only the state of a generation has told of it.
+    /// Only the state of a generation has named it.
     pub(super) is_told_by_state: bool,
     /// In which round of [`super::Forest::settle`] it ended.
     pub(super) round: u64,

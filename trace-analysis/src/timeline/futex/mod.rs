@@ -89,7 +89,7 @@ pub(super) struct Futex {
     /// Who waited for it as a lock, came back, and has neither given it up nor waited again.
     came: Vec<Comer>,
     holders: HashMap<HolderKey, Held>,
-    /// How often somebody gave it up for whom there was no room among these.
+    /// How often a thread gave it up that had no room among these.
     pub(super) late: u64,
     /// How long threads waited while nobody had it, by [`LOCKS`].
     free: [u64; LOCKS.len()],

@@ -21,7 +21,7 @@ const KNOWN_MAX: usize = 1 << 18;
 /// Maximum number of ended futures that stay known, for wakes and polls that come late.
 const ENDED_MAX: usize = 1 << 16;
 
-/// What an event says of a future when it tells of it.
+/// What an event says about a future that it names.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     kind: Kind,
@@ -145,7 +145,7 @@ impl AsyncReport<'_> {
         }
     }
 
-    /// An event tells of a future, maybe again. Whether that is news.
+    /// An event names a future, maybe again. Returns whether this is the first time.
     fn tell(&mut self, id: FutureId, told: Told, at: Moment) -> bool {
         let Told { kind, site, stack, .. } = told;
         if self.ended.contains_key(&id) {

@@ -62,12 +62,12 @@ pub(crate) struct Undecided {
     span: (u64, u64),
     /// Whose wake ended it: the spawn site, and one stack for all that wake there.
     by: Option<(Option<SiteId>, StackId)>,
-    /// The user's task that whoever woke it works for; 0 for none.
+    /// The user's task that its waker works for; 0 for none.
     waker_works_for: TaskId,
     holder: Option<HolderThen>,
     held_up: Option<HeldUp>,
     among: Vec<Waiting>,
-    /// What an observer is told once it is known what for.
+    /// What an observer gets once the reason is known.
     drawn: Option<TaskInterval>,
     /// Those that were dropped since.
     dropped: Vec<FutureId>,
@@ -276,7 +276,7 @@ impl AsyncReport<'_> {
         self.count(id, *undecided, &left);
     }
 
-    /// An observer is told what a task had waited for, and what it did since.
+    /// Gives an observer what a task had waited for, and what it did since.
     fn tell_idle(&mut self, id: FutureId, drawn: Option<TaskInterval>, left: &[Waiting]) {
         let later = self.known.get_mut(&id).map(|task| std::mem::take(&mut task.untold));
         let Some(news) = &mut self.news else { return };

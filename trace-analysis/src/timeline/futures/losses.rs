@@ -2,10 +2,10 @@
 
 use crate::spans::Span;
 
-/// Maximum number of threads whose missing events are told apart.
+/// Maximum number of threads whose missing events are kept separately.
 const THREADS_MAX: usize = 64;
 
-/// Maximum number of times that are told apart of one thread; later ones count as one.
+/// Maximum number of times that are kept separately for one thread; later ones count as one.
 const TIMES_MAX: usize = 256;
 
 /// What is missing of one thread, or of all that are not told apart.
@@ -19,11 +19,11 @@ struct OfThread {
 
 /// What is missing of all threads.
 #[derive(Debug, Default)]
-pub(crate) struct Losses {
+pub(crate) struct LossTimes {
     threads: Vec<OfThread>,
 }
 
-impl Losses {
+impl LossTimes {
     fn times(&mut self, who: usize) -> &mut Vec<Span> {
         let known = self.threads.iter().position(|it| it.who == who);
         let place = known.unwrap_or(self.threads.len()).min(THREADS_MAX - 1);
@@ -75,10 +75,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_counts_from_its_begin_until_its_end() {
-        let mut losses = Losses::default();
+        let mut losses = LossTimes::default();
         losses.add(1, (10, 20));
         losses.add(2, (30, u64::MAX));
-        let of = |losses: &Losses, since, who: &[usize]| {
+        let of = |losses: &LossTimes, since, who: &[usize]| {
             losses.first_behind(since, |it| who.contains(&it))
         };
         assert_eq!([0, 15, 20].map(|since| of(&losses, since, &[1])), [10, 15, u64::MAX]);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_and_times_is_limited_and_none_is_forgotten() {
-        let mut losses = Losses::default();
+        let mut losses = LossTimes::default();
         for who in 0..1_000 {
             (0..1_000).for_each(|at| losses.add(who, (10 * at, 10 * at + 5)));
         }

@@ -32,7 +32,7 @@ use trace_format::time::{Nanos, Ticks};
 
 pub(crate) use self::events::Here;
 pub(crate) use self::idle::HolderThen;
-use self::losses::Losses;
+use self::losses::LossTimes;
 pub(crate) use self::places::Places;
 pub(crate) use self::state::{Kind, State};
 use self::worker::LINK_NANOS_MIN;
@@ -73,14 +73,14 @@ pub(crate) struct AsyncReport<'f> {
     fast: u64,
     pub(crate) untracked: u64,
     /// When events of threads are missing, be they polls.
-    losses: Losses,
+    losses: LossTimes,
     /// What an observer is to be told, if there is one.
     pub(crate) news: Option<Vec<News>>,
     /// The last number that was given to an edge.
     pub(crate) edges: u64,
 }
 
-/// Something that an observer of the walk is told.
+/// Something for an observer of the walk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum News {
     /// A future is known from now on; its arguments are with the event.
@@ -137,7 +137,7 @@ impl<'f> AsyncReport<'f> {
             // The clock's rate may have changed by a little.
             fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
             untracked: 0,
-            losses: Losses::default(),
+            losses: LossTimes::default(),
             news: is_observed.then(Vec::new),
             edges: 0,
         };

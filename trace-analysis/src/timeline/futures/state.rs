@@ -62,7 +62,7 @@ pub(crate) struct State {
     pub(crate) site: SiteId,
     /// Its place among the sums.
     pub(crate) sums: usize,
-    /// An event has told of it: its site is known.
+    /// An event has named it: its site is known.
     pub(crate) is_told: bool,
     pub(crate) begin: Moment,
     pub(crate) spawner: Spawner,
@@ -117,7 +117,7 @@ pub(crate) struct State {
     pub(crate) edge: u64,
     /// Up to when an observer was told what it did.
     pub(crate) drawn: Moment,
-    /// What it did since it was idle, while it is not known what for: an observer is told later.
+    /// What it did since it was idle, while it is not known what for: an observer gets it later.
     pub(crate) untold: Vec<TaskInterval>,
     pub(crate) unwakeable: bool,
     /// It is over, and only its poll is still open.

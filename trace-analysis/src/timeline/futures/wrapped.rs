@@ -1,4 +1,4 @@
-//! Futures that were wrapped in others before these were spawned: `spawn(future.traced(..))` tells of
+//! Futures that were wrapped in others before these were spawned: `spawn(future.traced(..))` names
 //! both, and is one task. The wrapped one is a child future of the other.
 //!
 //! The first poll shows it. Until then it is presumed where an executor's task is spawned right

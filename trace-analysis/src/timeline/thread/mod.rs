@@ -322,9 +322,9 @@ impl Living {
             (Cpu::Never | Cpu::Lost, Some(call)) if call.why.waits => {
                 BLOCKED + call.why.reason as usize
             }
-            (Cpu::Never | Cpu::Lost, Some(_)) => IN_CALLS,
+            (Cpu::Never, Some(_)) => IN_CALLS,
             (Cpu::Never, None) if !self.is_blind() => EITHER,
-            (Cpu::Never | Cpu::Lost, None) => UNKNOWN,
+            (Cpu::Never, None) | (Cpu::Lost, _) => UNKNOWN,
         }
     }
 
@@ -558,7 +558,7 @@ impl Living {
         nanos
     }
 
-    /// Events were dropped for so long: what was outside calls is not known there.
+    /// Events were dropped for `nanos`: what was outside calls is not known there.
     pub(super) fn dropped(&mut self, nanos: u64) {
         if self.cpu == Cpu::Never {
             let moved = nanos.min(self.early.0[EITHER]);

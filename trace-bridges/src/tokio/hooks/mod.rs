@@ -14,7 +14,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::runtime::{Builder, TaskMeta};
-use trace_runtime::__private::Place;
+use trace_runtime::__private::SitePlace;
 use trace_runtime::executor::{self, HookedPoll, future_id};
 use trace_runtime::{Callsite, CallsiteKind, is_enabled};
 
@@ -122,7 +122,7 @@ fn spawned(task: &TaskMeta<'_>) {
 /// The call site of tasks that tokio's own functions spawned at `place`.
 fn site(place: &'static Location<'static>) -> &'static Callsite {
     let name = name::of_place(place);
-    Place::of_caller(CallsiteKind::Future, name, place).callsite(&[])
+    SitePlace::of_caller(CallsiteKind::Future, name, place).callsite(&[])
 }
 
 #[inline(never)]

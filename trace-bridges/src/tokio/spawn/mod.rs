@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::task::Id;
-use trace_runtime::__private::{FutureGuard, Place, Traced, enter};
+use trace_runtime::__private::{FutureGuard, SitePlace, Traced, enter};
 use trace_runtime::{Callsite, CallsiteKind, Task, executor, is_enabled};
 
 /// The module of call sites of functions on blocking threads.
@@ -115,7 +115,7 @@ pub(super) fn wrap<F: Future>(
     future: F,
 ) -> (Spawned<F>, Announced) {
     let name = name.unwrap_or_else(|| name::of_future::<F>(caller));
-    let site = Place::of_caller(CallsiteKind::Future, name, caller).callsite(&[]);
+    let site = SitePlace::of_caller(CallsiteKind::Future, name, caller).callsite(&[]);
     let task = Task::current();
     if hooks::are_there() {
         let future = FutureGuard::adopt(site, task).wrap(future);
@@ -135,8 +135,8 @@ pub(super) fn wrap_blocking<F: FnOnce() -> R, R>(
     work: F,
 ) -> impl FnOnce() -> R {
     let name = name.unwrap_or_else(|| name::of_function::<F>(caller));
-    let place = Place::of_caller(CallsiteKind::Region, name, caller);
-    let site = Place { module: BLOCKING, ..place }.callsite(&[]);
+    let place = SitePlace::of_caller(CallsiteKind::Region, name, caller);
+    let site = SitePlace { module: BLOCKING, ..place }.callsite(&[]);
     let task = Task::current();
     move || {
         watch::settle();

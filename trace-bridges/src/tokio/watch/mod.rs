@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::runtime::{Builder, Handle, Id, RuntimeFlavor, worker_index};
-use trace_runtime::__private::{Place, Region, enter, name_thread};
+use trace_runtime::__private::{Region, SitePlace, enter, name_thread};
 use trace_runtime::{Callsite, CallsiteKind, is_enabled};
 
 /// Minimum time between two records of a runtime's counters.
@@ -139,7 +139,7 @@ impl Watched {
         }
         names.push(name.clone());
         let (kind, module) = (CallsiteKind::Region, "tokio");
-        let parked = Place { kind, name: "parked", module, file: "", line: 0, column: 0 };
+        let parked = SitePlace { kind, name: "parked", module, file: "", line: 0, column: 0 };
         Self {
             name,
             threads: AtomicUsize::new(0),

@@ -32,7 +32,7 @@ pub fn unwind(bytes: &[u8]) -> Option<Vec<u8>> {
     let log = part(header.log_at(), header.log_bytes);
     let names = batches(names.get(TABLE_HEADER_BYTES..).unwrap_or(&[]), true);
     let log = from_oldest(batches(log, false));
-    let mut out = TraceOut::new();
+    let mut out = Unwound::new();
     let oldest = first_whole_generation(&log);
     for batch in &names {
         out.names(batch, batch.header.generation < oldest);
@@ -118,7 +118,7 @@ fn between(from: ClockSnapshot, to: ClockSnapshot, ticks: Ticks) -> Option<Clock
 }
 
 /// The trace that is being made.
-struct TraceOut {
+struct Unwound {
     bytes: Vec<u8>,
     encoder: FileEncoder,
     /// Of the next batch of definitions.
@@ -140,7 +140,7 @@ struct ThreadSoFar {
     events: u64,
 }
 
-impl TraceOut {
+impl Unwound {
     fn new() -> Self {
         let mut encoder = FileEncoder::new(Compression::None);
         let bytes = encoder.begin().to_vec();

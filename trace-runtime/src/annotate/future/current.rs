@@ -56,7 +56,7 @@ thread_local! {
 /// written.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub(crate) struct Before {
+pub(crate) struct OuterPoll {
     place: u64,
     pub(crate) node: usize,
     future: u64,
@@ -118,16 +118,16 @@ pub(crate) fn has_ended(future: u64) -> bool {
 
 /// A poll of this future begins. The result is for [`leave`].
 #[inline(always)]
-pub(crate) fn enter(future: u64) -> Before {
+pub(crate) fn enter(future: u64) -> OuterPoll {
     CURRENT.with(|current| {
         let node = current.node.get();
-        Before { future: current.future.replace(future), node, place: current.place.replace(0) }
+        OuterPoll { future: current.future.replace(future), node, place: current.place.replace(0) }
     })
 }
 
 /// The same, for a poll that an executor's hooks begin.
 #[inline(always)]
-pub(crate) fn enter_hooked(future: u64) -> Before {
+pub(crate) fn enter_hooked(future: u64) -> OuterPoll {
     let before = enter(future);
     CURRENT.with(|current| {
         current.node.set(0);
@@ -138,7 +138,7 @@ pub(crate) fn enter_hooked(future: u64) -> Before {
 
 /// The poll is over. Returns the node whose wakers it handed out, and where it last took one.
 #[inline(always)]
-pub(crate) fn leave(before: &Before) -> (usize, TakenAt) {
+pub(crate) fn leave(before: &OuterPoll) -> (usize, TakenAt) {
     CURRENT.with(|current| {
         current.future.set(before.future);
         (current.node.replace(before.node), TakenAt(current.place.replace(before.place)))

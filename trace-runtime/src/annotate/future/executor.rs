@@ -5,7 +5,7 @@
 //! confused. Where they wait and how they end is known only if a wrapped future inside has
 //! *adopted* the number; that one does not record its polls a second time.
 
-use crate::annotate::future::current::{self, Before};
+use crate::annotate::future::current::{self, OuterPoll};
 use crate::annotate::future::{polling, wrapper};
 use crate::annotate::task::Task;
 use crate::base::primitive::Ordering;
@@ -13,7 +13,7 @@ use crate::base::primitive::global::AtomicU64;
 use crate::callsite::Callsite;
 use crate::sys::clock;
 use crate::thread::record;
-use crate::thread::value::{Body, put_number};
+use crate::thread::value::{EventBody, put_number};
 use std::marker::PhantomData;
 use trace_format::event::{Outcome, opcode};
 use trace_format::id::{FutureId, Open};
@@ -65,7 +65,7 @@ pub fn describe(future: u64, site: &'static Callsite) {
 
 /// A future that is about to be polled has been ready for this many nanoseconds.
 pub fn ready(future: u64, nanos: u64) {
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     put_number(&mut body, future);
     put_number(&mut body, clock::ticks_in(nanos));
     record::append(opcode::READY, &body);
@@ -76,7 +76,7 @@ pub fn ended(future: u64) {
     if current::has_ended(future) {
         return;
     }
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     put_number(&mut body, future);
     put_number(&mut body, u64::from(Outcome::Ended.to_byte()));
     put_number(&mut body, 0);
@@ -88,7 +88,7 @@ pub fn ended(future: u64) {
 pub struct HookedPoll {
     future: u64,
     begin: u64,
-    before: Before,
+    before: OuterPoll,
     not_send: PhantomData<*const ()>,
 }
 

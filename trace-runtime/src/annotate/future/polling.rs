@@ -2,12 +2,12 @@
 //!
 //! Elsewhere: what else is recorded of a future (`wrapper`), wakers (`waker`).
 
-use crate::annotate::future::current::{self, Before, TakenAt};
-use crate::annotate::future::waker::{Hands, Lazy, Node, Whose};
+use crate::annotate::future::current::{self, OuterPoll, TakenAt};
+use crate::annotate::future::waker::{Hands, Lazy, WakerNode, Whose};
 use crate::annotate::future::wrapper::{FutureEnd, FutureGuard};
 use crate::annotate::task::TaskGuard;
 use crate::callsite::Callsite;
-use crate::thread::encoded::Head;
+use crate::thread::encoded::EventHead;
 use crate::thread::record;
 use crate::thread::refill::Patience;
 use std::mem::ManuallyDrop;
@@ -19,7 +19,7 @@ use trace_format::id::{FutureId, Open};
 #[inline(always)]
 pub(crate) fn begin_poll(future: u64) -> u64 {
     let what = Open::Poll(FutureId(future)).to_word();
-    let head = Head { code: opcode::POLL | opcode::OPEN, id: future };
+    let head = EventHead { code: opcode::POLL | opcode::OPEN, id: future };
     record::begin(head, what, 0, Patience::Never)
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Polling<'p> {
     lazy: Lazy<'p>,
     /// The thread works for the task until the end of the poll.
     pub(super) task: Option<TaskGuard>,
-    before: Before,
+    before: OuterPoll,
     /// When it began; 0 if the slice is not recorded, or is recorded by others.
     begin: u64,
     is_open: bool,
@@ -47,7 +47,7 @@ impl<'p> Polling<'p> {
         executors: &'p Waker,
     ) -> Self {
         let lazy = Lazy::new(Whose { future: guard.id, site }, executors);
-        let (before, hands) = (Before::default(), Hands::On);
+        let (before, hands) = (OuterPoll::default(), Hands::On);
         Self { guard, hands, lazy, task: None, before, begin: 0, is_open: false }
     }
 
@@ -78,7 +78,7 @@ impl<'p> Polling<'p> {
     pub(super) fn waker(&self) -> Option<ManuallyDrop<Waker>> {
         match self.hands {
             Hands::On => None,
-            Hands::Kept => self.guard.node.as_ref().map(Node::lend),
+            Hands::Kept => self.guard.node.as_ref().map(WakerNode::lend),
             Hands::Fresh => Some(self.lazy.lend()),
         }
     }

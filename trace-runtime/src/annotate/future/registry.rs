@@ -303,7 +303,7 @@ impl LiveFuture {
 #[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
-    use crate::alone::{Memory, is_alone};
+    use crate::alone::{WriterMemory, is_alone};
 
     #[test]
     fn futures_beyond_the_list_are_counted_and_every_trace_says_so() {
@@ -317,7 +317,7 @@ mod tests {
         let listed: Vec<_> = (1..=all).map(|future| Registration::new(&life(future))).collect();
         assert_eq!(unlisted(), BEYOND as u64);
         for _ in 0..2 {
-            let memory = Memory::default();
+            let memory = WriterMemory::default();
             let trace = crate::start::trace::start(memory.clone()).expect("none is running");
             trace.stop().expect("memory takes it");
             let bytes = memory.take();

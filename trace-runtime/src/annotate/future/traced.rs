@@ -6,7 +6,7 @@ use crate::annotate::future::polling::Polling;
 use crate::annotate::future::wrapper::{FutureEnd, FutureGuard, Ignore};
 use crate::annotate::task::Task;
 use crate::callsite::CallsiteKind;
-use crate::callsite::sites::Place;
+use crate::callsite::sites::SitePlace;
 use pin_project_lite::pin_project;
 use std::panic::Location;
 use std::pin::Pin;
@@ -109,7 +109,7 @@ pub trait TracedExt: Future + Sized {
     #[track_caller]
     fn traced(self, name: impl FutureName) -> Traced<Self> {
         let (name, task) = name.named();
-        let place = Place::of_caller(CallsiteKind::Future, name, Location::caller());
+        let place = SitePlace::of_caller(CallsiteKind::Future, name, Location::caller());
         FutureGuard::spawn(place.callsite(&[]), task).wrap(self)
     }
 }

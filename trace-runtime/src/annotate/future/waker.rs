@@ -21,7 +21,7 @@ use crate::base::primitive::global::{AtomicBool, AtomicPtr};
 use crate::callsite::Callsite;
 use crate::stack;
 use crate::thread::record;
-use crate::thread::value::{Body, put_number};
+use crate::thread::value::{EventBody, put_number};
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ use trace_format::event::opcode;
 
 /// What all wakers of a future share: a node on the heap.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct WakerNode {
     whose: Whose,
     /// The executor's waker.
     inner: Waker,
     liveness: Liveness,
 }
 
-impl Node {
+impl WakerNode {
     /// Its future is done or dropped.
     pub(crate) fn end(&self) {
         self.liveness.end();
@@ -75,7 +75,7 @@ fn note_wake(whose: Whose) {
         return;
     }
     let stack = stack::for_async();
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     put_number(&mut body, whose.future);
     put_number(&mut body, stack.into());
     record::append_with_stack(opcode::WAKE, &body, stack);
@@ -84,7 +84,7 @@ fn note_wake(whose: Whose) {
 /// Records that the future can't be woken any more.
 fn note_lost(whose: Whose) {
     if whose.site.is_live() {
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_number(&mut body, whose.future);
         record::append(opcode::UNWAKEABLE, &body);
     }
@@ -113,7 +113,7 @@ impl Hands {
     ///
     /// - `kept`: the node of earlier polls.
     #[inline]
-    pub(crate) fn choose(executors: &Waker, kept: Option<&Node>) -> Self {
+    pub(crate) fn choose(executors: &Waker, kept: Option<&WakerNode>) -> Self {
         if kept.is_some_and(|node| node.inner.will_wake(executors)) {
             Self::Kept
         } else if is_ours(executors) || executors.data().is_null() {
@@ -125,7 +125,7 @@ impl Hands {
     }
 }
 
-impl Node {
+impl WakerNode {
     /// A poll begins that gives out the node's waker. The waker is lent: it must not be dropped,
     /// and `node` must outlive it.
     #[inline]
@@ -156,7 +156,7 @@ pub(crate) struct Lazy<'p> {
     whose: Whose,
     inner: &'p Waker,
     /// The node that the first clone has made, with a count for this place.
-    node: AtomicPtr<Node>,
+    node: AtomicPtr<WakerNode>,
     woken: AtomicBool,
 }
 
@@ -180,7 +180,7 @@ impl<'p> Lazy<'p> {
 
     /// The poll has ended: to be called once after it was lent. Returns the node, if there was a
     /// clone, and whether the future waits and is lost.
-    pub(crate) fn take(&mut self, waits: bool) -> (Option<Arc<Node>>, bool) {
+    pub(crate) fn take(&mut self, waits: bool) -> (Option<Arc<WakerNode>>, bool) {
         let was_woken = *self.woken.get_mut();
         let node = std::mem::replace(self.node.get_mut(), ptr::null_mut());
         if node.is_null() {
@@ -206,11 +206,11 @@ impl<'p> Lazy<'p> {
         note_lost(self.whose);
     }
 
-    fn node(&self) -> Arc<Node> {
+    fn node(&self) -> Arc<WakerNode> {
         let mut node = self.node.load(Ordering::Acquire);
         if node.is_null() {
             let (inner, liveness) = (self.inner.clone(), Liveness::new());
-            let fresh = Arc::into_raw(Arc::new(Node { whose: self.whose, inner, liveness }));
+            let fresh = Arc::into_raw(Arc::new(WakerNode { whose: self.whose, inner, liveness }));
             let order = (Ordering::AcqRel, Ordering::Acquire);
             let null = ptr::null_mut();
             match self.node.compare_exchange(null, fresh.cast_mut(), order.0, order.1) {
@@ -246,7 +246,7 @@ static BORROWED: RawWakerVTable =
 ///
 /// # Safety
 /// `data` belongs to a waker of [`OWNED`], which outlives the result.
-unsafe fn owned(data: *const ()) -> ManuallyDrop<Arc<Node>> {
+unsafe fn owned(data: *const ()) -> ManuallyDrop<Arc<WakerNode>> {
     // SAFETY: `from_raw` wants a pointer of `into_raw` with a count: the caller's promise; and that
     // it is counted down once, which `ManuallyDrop` leaves to the waker.
     ManuallyDrop::new(unsafe { Arc::from_raw(data.cast()) })

@@ -5,7 +5,7 @@
 use crate::annotate::future::current;
 use crate::annotate::future::registry::{LiveFuture, Registration};
 use crate::annotate::future::traced::Traced;
-use crate::annotate::future::waker::Node;
+use crate::annotate::future::waker::WakerNode;
 use crate::annotate::region::put_outcome;
 use crate::annotate::task::Task;
 use crate::base::primitive::Ordering;
@@ -15,7 +15,7 @@ use crate::session::process;
 use crate::stack;
 use crate::sys::clock;
 use crate::thread::record;
-use crate::thread::value::{Body, Value, put_number, put_values_on};
+use crate::thread::value::{EventBody, Value, put_number, put_values_on};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use trace_format::event::{Outcome, opcode};
@@ -36,7 +36,7 @@ pub struct FutureGuard {
     /// The task that it works for.
     pub(super) task: Task,
     /// The node of its wakers, once one was cloned.
-    pub(super) node: Option<Arc<Node>>,
+    pub(super) node: Option<Arc<WakerNode>>,
     pub(super) registration: Registration,
     /// Whether that task is this future itself.
     own_task: bool,
@@ -221,7 +221,7 @@ impl FutureGuard {
 
     pub(super) fn end(&mut self, end: &FutureEnd) {
         if self.is_known() {
-            let mut body = Body::new();
+            let mut body = EventBody::new();
             put_number(&mut body, self.id);
             body.extend_with_outcome(&end.body);
             record::append(opcode::FUTURE_END, &body);
@@ -278,7 +278,7 @@ fn next_id() -> u64 {
 /// Records that a future is spawned. Returns the time; 0 if the event was lost.
 pub(crate) fn record_spawn(future: u64, task: u64, site: u32) -> u64 {
     let stack = stack::for_async();
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     let numbers = [future, current::future(), task, site.into(), stack.into()];
     numbers.into_iter().for_each(|number| put_number(&mut body, number));
     record::append_with_stack(opcode::FUTURE_SPAWN, &body, stack)
@@ -292,7 +292,7 @@ pub(crate) fn record_begin(
     stack: u32,
     values: &[Value<'_>],
 ) -> u64 {
-    let mut body = Body::new();
+    let mut body = EventBody::new();
     for number in [future, task, site.into()] {
         put_number(&mut body, number);
     }
@@ -304,12 +304,12 @@ pub(crate) fn record_begin(
 #[derive(Debug)]
 pub struct FutureEnd {
     /// Outcome and values, encoded.
-    body: Body,
+    body: EventBody,
 }
 
 impl FutureEnd {
     pub(super) fn new(outcome: Outcome) -> Self {
-        let mut body = Body::new();
+        let mut body = EventBody::new();
         put_outcome(&mut body, outcome, &[]);
         Self { body }
     }

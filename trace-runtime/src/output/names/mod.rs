@@ -32,7 +32,7 @@ use crate::base::primitive::Ordering;
 use crate::base::primitive::global::AtomicU32;
 use crate::intern::STACKS;
 use crate::sys::clock::Instant;
-use crate::thread::worker::Worker;
+use crate::thread::recorder_thread::RecorderThread;
 use resolve::Resolved;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,7 +105,7 @@ pub(crate) fn resolve_all(entries: impl IntoIterator<Item = u64>) -> ResolvedNam
         let resolved = catch_unwind(AssertUnwindSafe(work)).ok().flatten();
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(resolved);
     };
-    if let Err(error) = Worker::spawn(c"exectrace names", work) {
+    if let Err(error) = RecorderThread::spawn(c"exectrace names", work) {
         return ResolvedNames::unavailable(&error.to_string());
     }
     let take = || place.lock().unwrap_or_else(PoisonError::into_inner).take();

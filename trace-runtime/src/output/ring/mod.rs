@@ -8,6 +8,9 @@
 //!
 //! The collector takes a [`Snapshot`], by counting up references; the thread that asked for it
 //! writes it.
+//!
+//! - `generation`: what a ring has of one generation. `evict`: what is dropped, and when.
+//! - `definitions`: definitions for a snapshot or a ring's file, in batches.
 
 mod definitions;
 mod evict;

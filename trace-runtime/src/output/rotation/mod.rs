@@ -12,7 +12,7 @@ mod part_names;
 
 use crate::base::error::StartError;
 use crate::files::claimed::Claimed;
-use crate::files::destination::{self, Access, with_ending};
+use crate::files::destination::{self, FileAccess, with_ending};
 use crate::sys::clock::Instant;
 use part_names::{bytes_of, is_same, numbered, parts};
 use std::collections::VecDeque;
@@ -99,7 +99,7 @@ impl Series {
     /// earlier processes have left under these names count as parts.
     pub(crate) fn begin(path: &Path, rotation: Rotation) -> Result<(Self, PartFile), StartError> {
         let fail = |error| StartError::File(path.to_owned(), error);
-        let claimed = Claimed::new(path, Access::Append)?;
+        let claimed = Claimed::new(path, FileAccess::Append)?;
         let live = with_ending(path, ".live");
         let is_left =
             destination::check(&live).map_err(|error| StartError::File(live.clone(), error))?;
@@ -131,7 +131,7 @@ impl Series {
             let bytes = bytes_of(&kept);
             parts.push_back((kept, bytes));
             drop(claimed);
-            Claimed::new(path, Access::Append)?
+            Claimed::new(path, FileAccess::Append)?
         } else {
             claimed
         };
@@ -175,7 +175,7 @@ impl Series {
         if !self.is_placed {
             self.put_in_place()?;
         }
-        let claimed = match Claimed::new(&with_ending(&self.path, ".next"), Access::Append) {
+        let claimed = match Claimed::new(&with_ending(&self.path, ".next"), FileAccess::Append) {
             Ok(claimed) => claimed.renew()?,
             Err(StartError::File(_, error)) => return Err(error),
             Err(error) => return Err(io::Error::other(error)),

@@ -14,7 +14,7 @@
 //!
 //! May contain `unsafe`: it registers a signal handler, and leaves a lock behind at a fork.
 
-use crate::annotate::open_tasks::{self, NameWords, Seen};
+use crate::annotate::open_tasks::{self, ListedTask, NameWords};
 use crate::base::error::SnapshotError;
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
@@ -23,7 +23,7 @@ use crate::start::flight;
 use crate::start::flight::{bell, folder};
 use crate::sys::clock::{self, Instant};
 use crate::thread::local;
-use crate::thread::worker::Worker;
+use crate::thread::recorder_thread::RecorderThread;
 use std::fs;
 use std::io;
 use std::path::{self, Path, PathBuf};
@@ -216,14 +216,14 @@ pub(crate) fn on_signal(session: &Arc<Session>, limits: DumpLimits, dir: &Path) 
 
 /// A task has ended.
 #[inline]
-pub(crate) fn task_ended(task: &Seen) {
+pub(crate) fn task_ended(task: &ListedTask) {
     if RULE_COUNT.load(Ordering::Relaxed) > 0 {
         check_rules(task);
     }
 }
 
 #[cold]
-fn check_rules(task: &Seen) {
+fn check_rules(task: &ListedTask) {
     let now = clock::ticks();
     if now < NEXT_DUMP.load(Ordering::Relaxed) {
         return;
@@ -297,7 +297,7 @@ fn start_writer(session: &Arc<Session>) -> io::Result<()> {
             }
         }
     };
-    Worker::spawn(c"exectrace dumps", write).map(drop)
+    RecorderThread::spawn(c"exectrace dumps", write).map(drop)
 }
 
 /// What the writing thread does next.

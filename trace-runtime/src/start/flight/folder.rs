@@ -8,7 +8,7 @@
 //! Elsewhere: when a trace is written (`dump`).
 
 use crate::base::error::{SnapshotError, SnapshotReport};
-use crate::files::destination::{self, Access};
+use crate::files::destination::{self, FileAccess};
 use crate::files::file_lock;
 use crate::files::open_file::OpenFile;
 use std::fs::{self, File};
@@ -72,7 +72,7 @@ impl UnfinishedDump {
         for time in now..now + NAMES_MAX {
             let name = format!("{time:013}-{why}.trace");
             let path = dir.join(format!("{name}{PART}"));
-            let file = match destination::make(&path, Access::Append) {
+            let file = match destination::make(&path, FileAccess::Append) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
@@ -148,7 +148,7 @@ fn forget_oldest(dir: &Path, newest: &str, kept: usize, now: u64) {
 
 /// Removes an unfinished file whose process was killed: one that no process has locked.
 fn forget_part(path: &Path) {
-    let Ok(file) = destination::open(path, Access::Append) else { return };
+    let Ok(file) = destination::open(path, FileAccess::Append) else { return };
     if matches!(file_lock::try_lock(&file), Ok(true)) {
         let _ = fs::remove_file(path);
     }

@@ -2,7 +2,8 @@
 //! when something has gone wrong.
 //!
 //! It is another output of the process's one session, so it can run beside a trace without further
-//! cost for threads. `dump` writes snapshots by itself, into a `folder`.
+//! cost for threads. `dump` writes snapshots by itself, into a `folder`; `bell` wakes the thread
+//! that does.
 
 mod bell;
 pub(crate) mod dump;
@@ -10,7 +11,7 @@ pub(crate) mod folder;
 
 use crate::base::error::{SnapshotError, SnapshotReport, StartError};
 use crate::base::options::Options;
-use crate::files::destination::Access;
+use crate::files::destination::FileAccess;
 use crate::output::{Mirror, Output, Ring, Snapshot};
 use crate::session::{Request, Session};
 use crate::start::backing_file::BackingFile;
@@ -200,7 +201,7 @@ impl FlightRecorderBuilder {
             recorder::join(place, &self.options, || {
                 let mirror = match &mapped {
                     Some(path) => {
-                        let claimed = file::take(path, Access::Anywhere)?;
+                        let claimed = file::take(path, FileAccess::Anywhere)?;
                         backing_file = Some(file::make_backing_file(path, &self.options)?);
                         let mirror = Mirror::new(claimed, self.max_bytes);
                         Some(mirror.map_err(|error| StartError::File(path.clone(), error))?)

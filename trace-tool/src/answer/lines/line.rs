@@ -32,12 +32,12 @@ pub struct Line {
     /// More lines for people: a stack. Programs have it in the fields.
     pub below: Vec<String>,
     /// For programs; nothing if none reads it.
-    pub fields: Option<Box<Fields>>,
+    pub fields: Option<Box<EventFields>>,
 }
 
 /// What a line has for programs. Those that do not apply are empty.
 #[derive(Debug, Default)]
-pub struct Fields {
+pub struct EventFields {
     /// The thread's name as the trace has it.
     pub thread_name: Option<Rc<str>>,
     /// The call site.
@@ -80,7 +80,7 @@ impl Line {
     }
 
     /// What programs read, if they do.
-    pub(super) fn fields(&mut self) -> Option<&mut Fields> {
+    pub(super) fn fields(&mut self) -> Option<&mut EventFields> {
         self.fields.as_deref_mut()
     }
 
@@ -112,7 +112,7 @@ impl Line {
         text.shrink_to(FREE_BYTES_MAX);
         below.clear();
         if let Some(fields) = &mut fields {
-            **fields = Fields::default();
+            **fields = EventFields::default();
         }
         *self = Self { text, below, fields, ..Self::default() };
     }

@@ -25,7 +25,7 @@ use crate::label::names::{Names, outcome, push_value};
 use crate::label::places::Places;
 use crate::label::units;
 pub use futures::TaskLink;
-pub use line::{Fields, Line};
+pub use line::{EventFields, Line};
 pub use system::SystemFields;
 
 mod futures;

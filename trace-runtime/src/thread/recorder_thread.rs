@@ -21,12 +21,12 @@ use std::thread;
 
 /// A thread of the recorder. Dropping this lets the thread run on.
 #[derive(Debug)]
-pub(crate) struct Worker<T> {
+pub(crate) struct RecorderThread<T> {
     handle: system::Handle,
     result: Arc<Mutex<Option<thread::Result<T>>>>,
 }
 
-impl<T: Send + 'static> Worker<T> {
+impl<T: Send + 'static> RecorderThread<T> {
     /// Starts a thread that runs `work`.
     ///
     /// - `name`: the system uses its first 15 bytes.
@@ -98,7 +98,7 @@ mod system {
     const STACK_BYTES: usize = 2 << 20;
 
     /// The argument of a new thread.
-    struct Start {
+    struct ThreadStart {
         name: &'static CStr,
         work: Box<dyn FnOnce() + Send>,
     }
@@ -113,7 +113,7 @@ mod system {
     pub(super) fn spawn(name: &'static CStr, work: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
         #[cfg(all(feature = "sched", stacks))]
         OWN_THREADS.start();
-        let start = Box::into_raw(Box::new(Start { name, work }));
+        let start = Box::into_raw(Box::new(ThreadStart { name, work }));
         let mut failed = create(start, Some(STACK_BYTES));
         if let Err(libc::EINVAL) = failed {
             // The program's thread-locals need a larger stack.
@@ -129,7 +129,7 @@ mod system {
     }
 
     /// Makes a thread. Returns its handle, or an error's number.
-    fn create(start: *mut Start, stack_bytes: Option<usize>) -> Result<libc::pthread_t, i32> {
+    fn create(start: *mut ThreadStart, stack_bytes: Option<usize>) -> Result<libc::pthread_t, i32> {
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::zeroed();
         let attributes = attributes.as_mut_ptr();
         // SAFETY: `pthread_attr_init` wants a place for attributes.
@@ -162,7 +162,7 @@ mod system {
         let _listed = OWN_THREADS.list(local::system_id() as u32);
         // SAFETY: `from_raw` wants the pointer of `into_raw`, once: `spawn` has made it for this
         // thread.
-        let Start { name, work } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+        let ThreadStart { name, work } = *unsafe { Box::from_raw(start.cast::<ThreadStart>()) };
         set_name(name);
         work();
         ptr::null_mut()
@@ -278,7 +278,7 @@ mod system {
 
     impl Handle {
         pub(super) fn join(self) {
-            // The result is in `Worker::result`.
+            // The result is in `RecorderThread::result`.
             let _ = self.0.join();
         }
 
