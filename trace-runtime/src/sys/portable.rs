@@ -1,6 +1,6 @@
 //! Systems on which the recorder uses only what Rust's std offers: Windows.
 
-use crate::sys::standstill::{Counts, Suspended};
+use crate::sys::standstill::{Suspended, ThreadCounts};
 use std::sync::OnceLock;
 use std::time::Instant;
 use trace_format::time::Nanos;
@@ -55,6 +55,6 @@ pub(crate) fn suspended() -> Suspended {
 }
 
 /// What the system has counted for the calling thread: std does not know.
-pub(crate) fn thread_counts() -> Counts {
-    Counts::default()
+pub(crate) fn thread_counts() -> ThreadCounts {
+    ThreadCounts::default()
 }

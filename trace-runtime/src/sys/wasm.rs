@@ -4,7 +4,7 @@
 //! never end, so nothing may call them: `recorder` refuses to start before it calls any of them,
 //! and without a session no event reads a clock.
 
-use crate::sys::standstill::{Counts, Suspended};
+use crate::sys::standstill::{Suspended, ThreadCounts};
 use trace_format::time::Nanos;
 
 /// Whether a trace can be recorded here.
@@ -55,6 +55,6 @@ pub(crate) fn suspended() -> Suspended {
 }
 
 /// What the system has counted for the calling thread: there is no system.
-pub(crate) fn thread_counts() -> Counts {
-    Counts::default()
+pub(crate) fn thread_counts() -> ThreadCounts {
+    ThreadCounts::default()
 }
